@@ -1,0 +1,1 @@
+"""What crosses a boundary: policies, config records, verdicts, enforcement, dead letters, status."""

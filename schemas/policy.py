@@ -1,0 +1,250 @@
+"""The policy document: what arrives, what is remembered about whom, and what is done about it.
+
+Every model forbids unknown keys. Shorthands (`text: string`, `card: card`) are expanded here, so that the rest of
+the project sees one shape. What needs more than one part of the document at once (names that must exist, types,
+expressions) is checked where a policy is compiled, in `operators.program`.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
+
+from schemas.document import Document as Document
+from schemas.document import refuse, written
+from schemas.duration import Budget, Duration, Window
+from schemas.event_spec import FIELD_TYPES as FIELD_TYPES
+from schemas.event_spec import EventSpec as EventSpec
+from schemas.event_spec import FieldSpec as FieldSpec
+from schemas.event_spec import FieldType as FieldType
+from schemas.event_spec import Timestamp as Timestamp
+from schemas.event_spec import TimeUnit as TimeUnit
+from schemas.policy_shape import AGGREGATES as AGGREGATES
+from schemas.policy_shape import WINDOWED as WINDOWED
+from schemas.policy_shape import entity_mistakes, feature_mistakes
+from schemas.words import Expression, FileBelow, Input, Mode, Name, Names, Scale
+from schemas.words import Pointer as Pointer
+from schemas.words import Scalar as Scalar
+
+Severity = Literal["low", "medium", "high", "critical"]
+
+RESERVED = ("event_id", "event_type", "event_time", "ingest_time", "any", "label")
+
+
+class EntitySpec(Document):
+    """A kind of entity that state is kept for. Short form: a column."""
+
+    noun: ClassVar[str] = "an entity"
+    example: ClassVar[str | None] = "{key: [account, ip]}"
+
+    key: Names = Field(default=[])
+    """The column, or columns together, that tell one entity from another."""
+    each: Name | None = None
+    """A column of type list<string>: each element is an entity."""
+    ignore: list[str] = Field(default=[""])
+    """Keys that stand for nobody: no state, features are NULL."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {"key": [value]} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one(self) -> "EntitySpec":
+        refuse(entity_mistakes(written(self)))
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(core)]}
+
+
+class ListSpec(Document):
+    """A named list of entities of one kind."""
+
+    noun: ClassVar[str] = "a list"
+    example: ClassVar[str | None] = "{of: account, source: vip.txt}"
+
+    of: Annotated[Name, Field(examples=["account"])]
+    """The kind of entity."""
+    source: FileBelow | None = None
+    """File below `--lists` with one entity a line."""
+
+
+class FeatureSpec(Document):
+    """One number that is kept for each entity. Exactly one aggregate key is set."""
+
+    noun: ClassVar[str] = "a feature"
+    example: ClassVar[str | None] = "{count: post, by: account, over: 1h}"
+
+    count: Name | None = None
+    """How many events of a type; `any` counts all."""
+    sum: Input | None = None
+    """Sum of a column, exact at `scale` decimals."""
+    mean: Input | None = None
+    """Mean of a column."""
+    min: Input | None = None
+    """Smallest value of a column."""
+    max: Input | None = None
+    """Greatest value of a column."""
+    last: Input | None = None
+    """Value of the newest event by event time."""
+    distinct: Input | None = None
+    """How many different values of a column; exact below `cap`."""
+    rate: Name | None = None
+    """Events of a type per `per`; `any` counts all."""
+    ratio: Annotated[list[Name], Field(min_length=2, max_length=2, examples=["[posts_1h, posts_7d]"])] | None = None
+    """Two features: the first divided by the second."""
+    age: Name | None = None
+    """Seconds since the first event of an entity of this kind."""
+    idle: Name | None = None
+    """Seconds since the event before of an entity of this kind."""
+    surprise: Duration | None = None
+    """Not available yet: how unlikely the entity's rate is, in panes of this length."""
+    envelope: Duration | None = None
+    """Not available yet: how far the rate of all is from what this time of the week expects."""
+
+    by: Name | None = None
+    """The entity that it is kept for."""
+    over: Window | None = None
+    """Length of the window, 10s to 90d."""
+    on: Name | None = None
+    """The event type that counts; every type where it is left out."""
+    where: Expression | None = None
+    """Only events for which this expression is TRUE count."""
+    panes: Annotated[int, Field(strict=True, ge=1, le=1_000)] = 12
+    """Panes that the window is cut into: the answer covers `over` and at most one pane more."""
+    cap: Annotated[int, Field(strict=True, ge=1, le=4_096)] = 32
+    """Values that distinct remembers for an entity."""
+    scale: Scale | None = None
+    """Decimals that sum and mean keep; those of a decimal column, else 6."""
+    per: Duration = 60_000
+    """Unit of a rate."""
+    delay: Duration | None = None
+    """Not available yet: how long labels take to arrive."""
+    of: Any = None
+    """Not available yet: what surprise and envelope look at."""
+
+    @property
+    def aggregate(self) -> str:
+        """The aggregate key that is set."""
+        return next(name for name in AGGREGATES if getattr(self, name) is not None)
+
+    @model_validator(mode="after")
+    def _whole(self) -> "FeatureSpec":
+        refuse(feature_mistakes(written(self)))
+        return self
+
+
+class ModelSpec(Document):
+    """A classifier of the registry and the columns it reads. Not available yet."""
+
+    noun: ClassVar[str] = "a model"
+    example: ClassVar[str | None] = "{version: 1, inputs: [amount]}"
+
+    version: Annotated[int, Field(strict=True, ge=1, examples=[1])]
+    """Version in the registry."""
+    inputs: Annotated[list[Name], Field(min_length=1, examples=["[amount]"])]
+    """Columns in the order of the model's inputs."""
+
+
+class RuleSpec(Document):
+    """When an expression is TRUE, what should happen to whom."""
+
+    noun: ClassVar[str] = "a rule"
+    example: ClassVar[str | None] = '{when: "amount > 100", action: review, target: account}'
+
+    on: Names = Field(default=[])
+    """Event types that the rule looks at; all where it is left out."""
+    when: Annotated[Expression, Field(examples=['"amount > 100"'])]
+    """SQL expression over columns, features and lists. The rule fires only on TRUE, never on NULL."""
+    action: Annotated[Name, Field(examples=["review"])]
+    """What is asked for: any name that the consumer of enforcement knows (limit, review, block, ...)."""
+    target: Annotated[Name, Field(examples=["account"])]
+    """The kind of entity that is acted on."""
+    mode: Mode = "shadow"
+    """off, shadow (verdicts that act on nobody), live, or live N% (that share of targets, the rest shadow).
+
+    It counts only where no mode record exists.
+    """
+    severity: Severity = "medium"
+    """For the people who look at verdicts."""
+    cooldown: Duration = 0
+    """For how long the rule does not act on the same target again."""
+    expires: Duration | None = None
+    """After how long the action ends."""
+    max_actions: Budget = (1_000, 3_600_000)
+    """The fuse: more actions than this and the rule is shadow until its mode is set again."""
+    warmup: Literal["wait", "ignore"] = "wait"
+    """wait: shadow while a feature is younger than its window. ignore: act at once."""
+    description: str = ""
+    """What the rule is for, in a sentence."""
+    policy_ref: str | None = None
+    """The written policy that the rule enforces, for example spam/2.1."""
+    owner: str | None = None
+    """Who answers for the rule."""
+    runbook: str | None = None
+    """Where it says what to do when the rule fires."""
+
+
+class ProtectSpec(Document):
+    """Entities on `list` get `action` in place of what a rule asks for."""
+
+    noun: ClassVar[str] = "a protected kind"
+    example: ClassVar[str | None] = "{list: vip, action: review}"
+
+    list: Annotated[Name, Field(examples=["vip"])]
+    """The list that protects."""
+    action: Annotated[Name, Field(examples=["review"])]
+    """What happens in place of the rule's action."""
+
+
+class TestSpec(Document):
+    """A data file and how often each rule must fire on it."""
+
+    noun: ClassVar[str] = "a test"
+    __test__: ClassVar[bool] = False
+
+    given: Annotated[str, Field(min_length=1, examples=["events.jsonl"])]
+    """The data file, beside the policy."""
+    expect: Annotated[dict[Name, Annotated[int, Field(strict=True, ge=0)]], Field(examples=["{some_rule: 1}"])]
+    """Events for which each rule fires."""
+
+
+class Policy(Document):
+    """A whole policy document."""
+
+    noun: ClassVar[str] = "a policy"
+    example: ClassVar[str | None] = "`policy: shop`, and below it `events:`"
+
+    policy: Annotated[Name, Field(examples=["marketplace"])]
+    """The policy's name. It is part of the id of everything that comes out."""
+    description: str = ""
+    """What the policy is for."""
+    events: Annotated[
+        dict[Name, EventSpec],
+        Field(min_length=1, examples=["{post: {id: /id, time: /time, fields: {account: string}}}"]),
+    ]
+    """Event types by name. A record that none of them takes is a dead letter."""
+    derive: dict[Name, Expression] = Field(default={})
+    """Columns computed from other columns, by name."""
+    entities: dict[Name, EntitySpec] = Field(default={})
+    """Kinds of entities that state is kept for, by name."""
+    lists: dict[Name, ListSpec] = Field(default={})
+    """Lists of entities, by name."""
+    features: dict[Name, FeatureSpec] = Field(default={})
+    """What is kept for each entity, by name."""
+    models: dict[Name, ModelSpec] = Field(default={})
+    """Classifiers, by name. Not available yet."""
+    rules: dict[Name, RuleSpec] = Field(default={})
+    """Rules, by name."""
+    protect: dict[Name, ProtectSpec] = Field(default={})
+    """Protected targets, by kind of entity."""
+    include: list[Name] = Field(default=[])
+    """Fields whose text may stand in a verdict."""
+    tests: list[TestSpec] = Field(default=[])
+    """What `watchgate rules test` runs."""
+    max_record_bytes: Annotated[int, Field(strict=True, ge=256, le=8_388_608)] = 65_536
+    """A longer record is a dead letter."""
+    repeats: Annotated[int, Field(strict=True, ge=0, le=16_777_216)] = 1_000_000
+    """How many event ids are remembered, so that a record sent twice is judged once."""
