@@ -1,0 +1,213 @@
+"""The state of one entity kind: rows in, answers out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from operators.entity_table import EntityTable, heads
+from operators.layout import Layout, Rows
+from operators.plan import KindPlan
+from operators.scatter import Part
+from operators.store import Store
+from operators.windows import KERNELS
+from operators.windows.cells import Cells, put, take
+from operators.windows.segments import MOST_ROWS, Bools, Floats, Ints, Segments
+
+_LEAST_CUT = 256
+
+
+@dataclass(slots=True)
+class PartAnswer:
+    """What a part's events see, aligned with the part.
+
+    values        by feature: float64, NaN for NULL
+    flags         uint64, bits of the entity's lists
+    coverage      float32, share of the panes that still counted for the event, of the window with the least; None
+                  where it is 1 everywhere
+    late_dropped  rows that were too old for a window
+    """
+
+    values: dict[str, Floats]
+    flags: npt.NDArray[np.uint64]
+    coverage: npt.NDArray[np.float32] | None
+    late_dropped: int
+
+
+class KindObserver:
+    """Keeps the rows of one entity kind over a store.
+
+    The store is only read here: the owner writes what `take_dirty` gives, together with `layouts`, at a moment of its
+    choice, but soon after `needs_flush`. Answers and rows depend on the order of the events alone, not on how they are
+    cut into parts or on the cache.
+    """
+
+    def __init__(self, plan: KindPlan, store: Store, cache_bytes: int = 256 << 20) -> None:
+        self.plan = plan
+        self.layouts: dict[int, Layout] = {}
+        """Every layout that a stored row may have, by fingerprint."""
+        layout = Layout.of(plan)
+        self.know(layout)
+        self._table = EntityTable(layout, store, cache_bytes, self.layouts)
+
+    def know(self, layout: Layout) -> None:
+        """Adds a layout that rows in the store may have."""
+        self.layouts[layout.fingerprint] = layout
+
+    def replan(self, plan: KindPlan) -> None:
+        """Goes on under another plan: features with an equal fingerprint keep their state, new ones start empty."""
+        layout = Layout.of(plan)
+        self.know(layout)
+        self._table.relayout(layout)
+        self.plan = plan
+
+    # events
+
+    def update(self, part: Part) -> PartAnswer:
+        """Counts the events of a part and gives what each sees; O(rows log rows), Python only once an entity."""
+        # Rows in use cannot be evicted, so what is looked at together is a quarter of the cache at most.
+        size = min(MOST_ROWS, max(_LEAST_CUT, self._table.cache_bytes // (4 * self._table.row_bytes)))
+        cuts = range(0, len(part), size)
+        if len(cuts) <= 1:
+            return self._update(part) if len(part) else self._nothing()
+        answers = [self._update(part.cut(start, min(start + size, len(part)))) for start in cuts]
+        values = {name: np.concatenate([a.values[name] for a in answers]) for name in answers[0].values}
+        coverage = None
+        if any(a.coverage is not None for a in answers):
+            whole = (np.ones(len(a.flags), np.float32) if a.coverage is None else a.coverage for a in answers)
+            coverage = np.concatenate(list(whole))
+        return PartAnswer(
+            values, np.concatenate([a.flags for a in answers]), coverage, sum(a.late_dropped for a in answers)
+        )
+
+    def _nothing(self) -> PartAnswer:
+        values = {feature.name: np.empty(0) for feature in self.plan.features}
+        return PartAnswer(values, np.empty(0, np.uint64), None, 0)
+
+    def _update(self, part: Part) -> PartAnswer:
+        encoded = part.keys.to_arrow().dictionary_encode()
+        slots = self._table.locate(pl.Series(encoded.dictionary, dtype=pl.Binary).to_list())
+        codes = encoded.indices.to_numpy().astype(np.uint16)
+        answer = _run(self.plan, self._table.rows, slots, codes, part)
+        self._table.mark_dirty(slots)
+        return answer
+
+    # lists
+
+    def mark_list(self, name: str, add: Sequence[bytes] = (), remove: Sequence[bytes] = ()) -> None:
+        """Puts entities on a list and takes others off; O(keys).
+
+        Give long lists in pieces, and take the dirty rows between them.
+
+        Raises ValueError for a list that the kind does not have.
+        """
+        if name not in self.plan.lists:
+            raise ValueError(
+                f"entity {self.plan.name} has no list {name}: it has {', '.join(self.plan.lists) or 'none'}"
+            )
+        bit = np.uint64(1 << self.plan.lists.index(name))
+        for keys, on in ((add, True), (remove, False)):
+            slots = self._table.locate(list(dict.fromkeys(keys)))
+            flags = self._table.rows["head"]["flags"][slots]
+            changed = (flags & bit == 0) == on
+            self._table.rows["head"]["flags"][slots] = flags | bit if on else flags & ~bit
+            self._table.mark_dirty(slots[changed])
+
+    # what the owner writes, sweeps and shows
+
+    @property
+    def dirty_bytes(self) -> int:
+        """Memory of the rows that changed since they were last taken."""
+        return self._table.dirty_bytes
+
+    @property
+    def needs_flush(self) -> bool:
+        """True when half of the cache may not be evicted before it is written."""
+        return 2 * self.dirty_bytes > self._table.cache_bytes
+
+    def take_dirty(self) -> tuple[list[bytes], list[bytes]]:
+        """Keys and values of the rows that changed since the last call."""
+        return self._table.take_dirty()
+
+    def expired(self, values: Sequence[bytes], now_ms: int) -> Bools:
+        """Which stored values can be deleted: idle on the ingest clock for twice the longest window, and on no list."""
+        head = heads(values)
+        idle = (head["used"] == 0) | (now_ms - head["last_ingest"] > 2 * self.plan.longest_ms)
+        gone: Bools = idle & (head["flags"] == 0)
+        return gone
+
+    def read(self, key: bytes, at_ms: int) -> dict[str, object]:
+        """One entity as an event at `at_ms`, in which nothing counts, would see it. Changes nothing.
+
+        `features` by name (None for NULL), `lists`, `first_seen`, `last_seen` (event times in ms, None for an entity
+        that is not known or idle for longer than its longest window), `late_dropped`.
+        """
+        row = self._table.peek(key)
+        head = row["head"][0].copy()
+        at = np.array([at_ms], np.int64)
+        known = bool(head["used"]) and at_ms - int(head["last_ingest"]) <= self.plan.longest_ms
+        answer = _run(
+            self.plan,
+            row,
+            np.zeros(1, np.int64),
+            np.zeros(1, np.uint16),
+            Part(pl.Series([key]), at, at, at, {}),
+            mute=True,
+        )
+        features = {name: None if np.isnan(value[0]) else float(value[0]) for name, value in answer.values.items()}
+        return {
+            "features": features,
+            "lists": [name for bit, name in enumerate(self.plan.lists) if int(head["flags"]) >> bit & 1],
+            "first_seen": int(head["first_seen"]) if known else None,
+            "last_seen": int(head["t_max"]) if known else None,
+            "late_dropped": int(head["late_dropped"]) if known else 0,
+        }
+
+
+def _run(
+    plan: KindPlan, rows: Rows, slots: Ints, codes: npt.NDArray[np.uint16], part: Part, mute: bool = False
+) -> PartAnswer:
+    """Counts a part in `rows` at `slots`, one for each of the entities that `codes` number, and gives its answer."""
+    head = take(rows, "head", slots)
+    segments = Segments(codes, part.time, part.ingest, part.columns, head, plan.longest_ms, mute)
+    cells = Cells(rows, slots, segments)
+    back = np.empty_like(segments.order)
+    back[segments.order] = np.arange(len(back))
+    found: dict[str, Floats] = {}
+    for feature in plan.features:
+        if feature.fingerprint not in found:
+            found[feature.fingerprint] = KERNELS[feature.aggregate](feature, segments, cells)[back]
+    answer = PartAnswer(
+        values={feature.name: found[feature.fingerprint] for feature in plan.features},
+        flags=head["flags"][codes],
+        coverage=_coverage(cells, back),
+        late_dropped=0 if cells.dropped is None else int(np.count_nonzero(cells.dropped)),
+    )
+    put(rows, "head", slots, _after(head, segments, cells))
+    return answer
+
+
+def _coverage(cells: Cells, back: Ints) -> npt.NDArray[np.float32] | None:
+    least = None
+    for grid in cells.grids.values():
+        if grid.lag is not None:
+            share = (np.maximum(grid.width - grid.lag, 0) / grid.width).astype(np.float32)
+            least = share if least is None else np.minimum(least, share)
+    return None if least is None else least[back]
+
+
+def _after(head: Rows, segments: Segments, cells: Cells) -> Rows:
+    """The headers behind a part."""
+    final = segments.final
+    fresh = segments.fresh[final]
+    head["first_seen"] = np.where(fresh, segments.time[segments.start[final]], head["first_seen"])
+    head["t_max"] = segments.until[final]
+    head["last_ingest"] = segments.last_ingest
+    head["used"] = 1
+    dropped = np.where(fresh, 0, head["late_dropped"]).astype(np.int64)
+    if cells.dropped is not None:
+        dropped += np.add.reduceat(cells.dropped.astype(np.int64), segments.start)[final]
+    head["late_dropped"] = np.minimum(dropped, np.iinfo(np.uint32).max)
+    return head

@@ -1,0 +1,86 @@
+"""observe: every event updates the rows of its entities, and reads from them one value for each feature.
+
+    frame -> scatter (one part a kind) -> KindObserver.update -> gather -> frame with a column for each feature
+
+An event sees what came before it and itself, wherever batches are cut and whatever is cached.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from operators.kind_observer import KindObserver, PartAnswer
+from operators.plan import KindPlan, Program, RatioPlan
+from operators.scatter import Hashes, Part, gather_coverage, gather_flags, gather_floats, scatter
+
+__all__ = ["KindObserver", "Observed", "Part", "PartAnswer", "flags_name", "observe"]
+
+
+@dataclass(slots=True)
+class Observed:
+    """A frame with what is known about its entities.
+
+    frame         the events, then `__flags:<kind>` (UInt64, 0 without an entity) for each kind, then a Float64 for
+                  each feature and ratio
+    coverage      by kind: float32 by row, the share of the window's panes that still counted for the event, of the
+                  window with the least; None where every event has all of it
+    late_dropped  entities of events that were too old for a window
+    nulls         by kind: events without an entity of it
+    """
+
+    frame: pl.DataFrame
+    coverage: dict[str, npt.NDArray[np.float32] | None]
+    late_dropped: int
+    nulls: dict[str, int]
+
+
+def flags_name(kind: str) -> str:
+    """The column of a kind's list bits."""
+    return f"__flags:{kind}"
+
+
+def observe(frame: pl.DataFrame, program: Program, observers: Mapping[str, KindObserver]) -> Observed:
+    """Updates the state of every entity of `frame` and joins the answers; O(rows log rows). Rows are in arrival order.
+
+    Kinds without an observer keep no state. A feature that an observer's newer plan dropped is NULL.
+    """
+    hashes: Hashes = {}
+    columns: list[pl.Series] = []
+    observed = Observed(frame, {}, 0, {})
+    for name, plan in program.kinds.items():
+        if name not in observers:
+            continue
+        part = scatter(frame, plan, hashes)
+        answer = observers[name].update(part)
+        columns += gather(plan, part, answer, frame.height)
+        each = plan.each is not None
+        coverage = answer.coverage
+        observed.coverage[name] = None if coverage is None else gather_coverage(coverage, part.row, frame.height, each)
+        observed.late_dropped += answer.late_dropped
+        observed.nulls[name] = part.nulls
+    numbers = [column.name for column in columns if column.dtype == pl.Float64]
+    observed.frame = frame.with_columns(columns).with_columns(pl.col(numbers).fill_nan(None))
+    if program.ratios:
+        observed.frame = observed.frame.with_columns(_ratio(ratio) for ratio in program.ratios)
+    return observed
+
+
+def gather(plan: KindPlan, part: Part, answer: PartAnswer, height: int) -> list[pl.Series]:
+    """The flags and features of one kind as columns of a frame of `height` rows; NaN where there is no answer."""
+    each = plan.each is not None
+    columns = [gather_flags(answer.flags, part.row, height, each).alias(flags_name(plan.name))]
+    for feature in plan.features:
+        values = answer.values.get(feature.name)
+        if values is None:
+            columns.append(pl.Series(feature.name, np.full(height, np.nan)))
+        else:
+            columns.append(gather_floats(values, part.row, height, each).alias(feature.name))
+    return columns
+
+
+def _ratio(ratio: RatioPlan) -> pl.Expr:
+    value = pl.col(ratio.over) / pl.col(ratio.under)
+    return pl.when((pl.col(ratio.under) != 0) & value.is_finite()).then(value).alias(ratio.name)

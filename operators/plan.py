@@ -1,0 +1,162 @@
+"""A compiled policy as plain data: what each stage needs of it. `operators.program` makes it, the stages only read it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from operators.expressions import Compiled
+from schemas.policy import EventSpec, Policy
+
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePlan:
+    """One feature of one entity kind.
+
+    `column` is the input column of the part frame: Float64 for sum, mean, min, max, last; UInt64 hashes for distinct; None for
+    count, rate, age, idle. `filter` is a boolean column of the part frame (the `on:` and `where:` of the feature), None where every
+    event of the kind counts. `fingerprint` names the definition: equal fingerprints share state.
+    """
+
+    name: str
+    aggregate: str
+    column: str | None
+    filter: str | None
+    over_ms: int
+    panes: int
+    cap: int
+    scale: int
+    per_ms: int
+    fingerprint: str
+
+    @property
+    def pane_ms(self) -> int:
+        """Length of a pane: ceil(over / panes)."""
+        return -(-self.over_ms // self.panes)
+
+
+@dataclass(frozen=True, slots=True)
+class KindPlan:
+    """One entity kind: how its key is made, which features and lists its rows hold."""
+
+    name: str
+    key: tuple[str, ...]
+    each: str | None
+    ignore: tuple[str, ...]
+    features: tuple[FeaturePlan, ...]
+    lists: tuple[str, ...]
+    """Names of the lists of this kind; the position is the bit."""
+
+    @property
+    def stateful(self) -> bool:
+        """False for a kind that is only a target: no row is kept for it."""
+        return bool(self.features or self.lists)
+
+    @property
+    def longest_ms(self) -> int:
+        """An entity idle for longer than this on the ingest clock reads as new: the longest window and one pane more, a day at
+        least, and 90 days where its age or idle time is asked for: those are about what was long before any window.
+        """
+        windows = [f.over_ms + f.pane_ms for f in self.features if f.over_ms]
+        memory = 90 * DAY_MS if any(not f.over_ms for f in self.features) else DAY_MS
+        return max([memory, *windows])
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    name: str
+    compiled: Compiled
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFilter:
+    """A boolean column `name` = (event type is one of `types`) AND `compiled`, computed before the scatter."""
+
+    name: str
+    types: tuple[str, ...] | None
+    compiled: Compiled | None
+
+
+@dataclass(frozen=True, slots=True)
+class RatioPlan:
+    """`name` = `over` / `under`, NULL where `under` is 0 or NULL; computed after the kinds' answers are joined."""
+
+    name: str
+    over: str
+    under: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """A column that is summed: |value| * 10^scale must stay at or below 2^46, else the event is a dead letter."""
+
+    column: str
+    scale: int
+
+
+@dataclass(frozen=True, slots=True)
+class RulePlan:
+    name: str
+    types: tuple[str, ...] | None
+    """Event types the rule looks at; None for all."""
+    when: Compiled
+    action: str
+    target_kind: str
+    mode: str
+    """As the policy writes it."""
+    digest: str
+    """Of when, action, target and the definitions of everything `when` reads."""
+    features: tuple[str, ...]
+    """Features that `when` reads, also through derived columns and ratios."""
+    columns: tuple[str, ...]
+    """What `when` names itself, in the order of appearance."""
+    window_ms: dict[str, int]
+    """Window of each of `features` that has one: what the warm-up waits for."""
+    warmup: bool
+    severity: str
+    cooldown_ms: int
+    expires_ms: int | None
+    budget: tuple[int, int]
+    protect_list: str | None
+    protect_action: str | None
+    description: str
+    policy_ref: str | None
+    owner: str | None
+    runbook: str | None
+
+
+@dataclass(frozen=True)
+class Program:
+    """A policy, compiled. Equal digests do the same."""
+
+    policy: Policy
+    digest: str
+    events: dict[str, EventSpec]
+    early: tuple[Derived, ...]
+    """Derived columns over event columns, in order of dependency: computed by stamp."""
+    late: tuple[Derived, ...]
+    """Derived columns that read features or lists: computed by judge."""
+    filters: tuple[FeatureFilter, ...]
+    bounded: tuple[Bounded, ...]
+    kinds: dict[str, KindPlan]
+    ratios: tuple[RatioPlan, ...]
+    rules: tuple[RulePlan, ...]
+    pii: frozenset[str]
+    """Columns whose text is written out only as a keyed hash: fields with `pii: hash` and what is derived from them."""
+
+    @property
+    def name(self) -> str:
+        return self.policy.policy
+
+    @cached_property
+    def features(self) -> dict[str, FeaturePlan | RatioPlan]:
+        """Every feature by name, in the policy's order."""
+        plans: dict[str, FeaturePlan | RatioPlan] = {f.name: f for kind in self.kinds.values() for f in kind.features}
+        plans.update({r.name: r for r in self.ratios})
+        return {name: plans[name] for name in self.policy.features}
+
+    @cached_property
+    def kind_of(self) -> dict[str, str]:
+        """Entity kind of each feature that has state."""
+        return {f.name: kind.name for kind in self.kinds.values() for f in kind.features}

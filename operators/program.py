@@ -1,0 +1,589 @@
+"""A policy document becomes a program: names resolved, expressions compiled, every definition given a digest.
+
+All problems of a document are found in one pass and raised together, each at its place in the text.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
+
+import orjson
+
+from operators.expressions import Compiled, ExpressionError, ListRef, Scope, Type, compile_expression
+from operators.plan import (
+    Bounded,
+    Derived,
+    FeatureFilter,
+    FeaturePlan,
+    KindPlan,
+    Program,
+    RatioPlan,
+    RulePlan,
+)
+from schemas.policy import RESERVED, EntitySpec, FeatureSpec, Policy, RuleSpec
+from schemas.policy_file import PolicyError, PolicyFile, Problem
+
+_SYSTEM = {
+    "event_id": Type.STRING,
+    "event_type": Type.STRING,
+    "event_time": Type.TIMESTAMP,
+    "ingest_time": Type.TIMESTAMP,
+}
+_FIELD_TYPES = {
+    "string": Type.STRING,
+    "integer": Type.INTEGER,
+    "float": Type.NUMBER,
+    "decimal": Type.NUMBER,
+    "boolean": Type.BOOLEAN,
+    "ip": Type.STRING,
+    "timestamp": Type.TIMESTAMP,
+    "list<string>": Type.LIST,
+}
+_SUMMABLE = (Type.INTEGER, Type.NUMBER, Type.BOOLEAN)
+_DEFAULT_SCALE = 6
+_QUOTED = re.compile(r"'(?:[^']|'')*'")
+_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+Path = tuple[str | int, ...]
+
+
+def compile_program(source: PolicyFile) -> Program:
+    """The program of a policy document.
+
+    Raises PolicyError with every problem found: unknown names (with the nearest valid one), types that do not fit,
+    names used twice, expressions that do not compile, and parts that are not available yet.
+    """
+    return _Compiler(source).run()
+
+
+def digest(*parts: object) -> str:
+    """Sixteen hex digits that name a definition: SHA-256 of its canonical JSON."""
+    return hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+@dataclass
+class _Compiler:
+    source: PolicyFile
+    problems: list[Problem] = field(default_factory=list)
+    columns: dict[str, Type] = field(default_factory=lambda: dict(_SYSTEM))
+    prints: dict[str, str] = field(default_factory=lambda: {name: name for name in _SYSTEM})
+    """What defines each column: two columns with the same print hold the same values."""
+    pii: set[str] = field(default_factory=set)
+    filters: dict[tuple[object, ...], FeatureFilter] = field(default_factory=dict)
+
+    @property
+    def policy(self) -> Policy:
+        return self.source.policy
+
+    def problem(
+        self, path: Path, message: str, hint: str | None = None, offset: int | None = None, length: int = 1
+    ) -> None:
+        self.problems.append(self.source.problem(path, message, hint=hint, offset=offset, length=length))
+
+    def run(self) -> Program:
+        self._namespace()
+        self._fields()
+        early, late_names = self._early()
+        self._entities()
+        kinds, ratios, bounded = self._features()
+        lists = self._lists(kinds)
+        late = self._late(late_names, lists)
+        rules = self._rules(late, lists)
+        self._rest()
+        if self.problems:
+            raise PolicyError(self.problems, self.source)
+        return Program(
+            policy=self.policy,
+            digest=digest(self.policy.model_dump(mode="json", exclude_defaults=True)),
+            events=self.policy.events,
+            early=early,
+            late=late,
+            filters=tuple(self.filters.values()),
+            bounded=bounded,
+            kinds=kinds,
+            ratios=ratios,
+            rules=rules,
+            pii=frozenset(self.pii),
+        )
+
+    # names and columns
+
+    def _namespace(self) -> None:
+        taken: dict[str, Path] = {}
+        policy = self.policy
+        fields = {
+            name: ("events", event, "fields", name) for event, spec in policy.events.items() for name in spec.fields
+        }
+        groups: list[tuple[str, Mapping[str, Path]]] = [
+            ("an event type", {n: ("events", n) for n in policy.events}),
+            ("a field", fields),
+            ("a derived column", {n: ("derive", n) for n in policy.derive}),
+            ("an entity", {n: ("entities", n) for n in policy.entities}),
+            ("a feature", {n: ("features", n) for n in policy.features}),
+            ("a model", {n: ("models", n) for n in policy.models}),
+        ]
+        what: dict[str, str] = {}
+        for group, names in groups:
+            for name, path in names.items():
+                entity = policy.entities.get(name)
+                if name in RESERVED:
+                    self.problem(path, f"{name} is a reserved name", hint="give it another name")
+                elif name in taken and not (group == "an entity" and entity and name in (*entity.key, entity.each)):
+                    self.problem(
+                        path,
+                        f"{name} is already {what[name]}",
+                        hint="events, fields, derived columns, entities, features and models share one namespace",
+                    )
+                else:
+                    taken.setdefault(name, path)
+                    what.setdefault(name, group)
+
+    def _fields(self) -> None:
+        seen: dict[str, tuple[str, object]] = {}
+        for event, spec in self.policy.events.items():
+            if len(self.policy.events) > 1 and not spec.when:
+                self.problem(
+                    ("events", event),
+                    f"event {event} has no when:, and there is more than one event type",
+                    hint="say which records it takes, for example when: {/kind: " + event + "}",
+                )
+            for name, column in spec.fields.items():
+                shape = (column.type, column.scale if column.type == "decimal" else None)
+                if name in seen and seen[name][1] != shape:
+                    self.problem(
+                        ("events", event, "fields", name),
+                        f"field {name} is {column.type} here and {self.policy.events[seen[name][0]].fields[name].type} in event {seen[name][0]}",
+                        hint="one name is one column: use the same type, or another name",
+                    )
+                    continue
+                seen.setdefault(name, (event, shape))
+                self.columns[name] = _FIELD_TYPES[column.type]
+                if column.pii:
+                    self.pii.add(name)
+        for name in seen:
+            self.prints[name] = digest(
+                "field",
+                [
+                    (e, s.when, s.fields[name].model_dump(mode="json", exclude={"pii"}))
+                    for e, s in self.policy.events.items()
+                    if name in s.fields
+                ],
+            )
+
+    def _nearest(self, name: str, names: Iterable[str]) -> str | None:
+        close = get_close_matches(name, list(names), n=1)
+        return f"did you mean {close[0]}?" if close else None
+
+    def _compile(self, path: Path, text: str, scope: Scope, want: Type | None = None) -> Compiled | None:
+        try:
+            return compile_expression(text, scope, want)
+        except ExpressionError as error:
+            self.problem(path, error.message, hint=error.hint or None, offset=error.position, length=error.length)
+            return None
+
+    def _print_of(self, compiled: Compiled) -> str:
+        return digest(
+            compiled.canonical, [(name, self.prints.get(name)) for name in sorted(compiled.reads)], list(compiled.lists)
+        )
+
+    def _early(self) -> tuple[tuple[Derived, ...], list[str]]:
+        """Derived columns over event columns; the names of the others, both in order of dependency."""
+        texts = self.policy.derive
+        words = {name: set(_WORD.findall(_QUOTED.sub("", text))) for name, text in texts.items()}
+        try:
+            order = list(
+                TopologicalSorter({name: (words[name] & texts.keys()) - {name} for name in texts}).static_order()
+            )
+        except CycleError as error:
+            loop = error.args[1]
+            self.problem(
+                ("derive", loop[0]),
+                f"derived columns depend on each other: {' -> '.join(loop)}",
+                hint="a derived column reads fields and earlier columns only",
+            )
+            return (), []
+        after_state = {*self.policy.features, *self.policy.models, "in_list"}
+        late: list[str] = []
+        early: list[Derived] = []
+        for name in order:
+            if words[name] & (after_state | set(late)):
+                late.append(name)
+                continue
+            compiled = self._compile(("derive", name), texts[name], Scope(self.columns, {}))
+            if compiled is None:
+                self._unknown_type(name)
+                continue
+            early.append(Derived(name, compiled))
+            self._add_derived(name, compiled)
+        return tuple(early), late
+
+    def _add_derived(self, name: str, compiled: Compiled) -> None:
+        self.columns[name] = compiled.type
+        self.prints[name] = self._print_of(compiled)
+        if compiled.type in (Type.STRING, Type.LIST) and self.pii & set(compiled.reads):
+            self.pii.add(name)
+
+    def _unknown_type(self, name: str) -> None:
+        # The column is known, its type is not: a string causes no further complaint where it is used as a key.
+        self.columns[name] = Type.STRING
+        self.prints[name] = "?"
+
+    # entities, features, lists
+
+    def _entities(self) -> None:
+        late = [n for n in self.policy.derive if n not in self.columns]
+        for name, spec in self.policy.entities.items():
+            for column in (*spec.key, *([spec.each] if spec.each else [])):
+                at: Path = ("entities", name)
+                if column in late:
+                    self.problem(
+                        at,
+                        f"entity {name}: key {column} reads features or lists, which are known only after the entity",
+                        hint="derive the key from event columns",
+                    )
+                elif column not in self.columns:
+                    self.problem(
+                        at, f"entity {name}: there is no column {column}", hint=self._nearest(column, self.columns)
+                    )
+                elif spec.each and self.columns[column] is not Type.LIST:
+                    self.problem(
+                        at,
+                        f"entity {name}: each: needs a column of type list<string>, {column} is {self.columns[column].name.lower()}",
+                    )
+                elif not spec.each and self.columns[column] is Type.LIST:
+                    self.problem(
+                        at,
+                        f"entity {name}: {column} is a list",
+                        hint=f"write {{each: {column}}} to keep state for each of its elements",
+                    )
+
+    def _entity_print(self, spec: EntitySpec) -> str:
+        return digest(
+            "entity",
+            [(c, self.prints.get(c)) for c in spec.key],
+            spec.each and self.prints.get(spec.each),
+            sorted(spec.ignore),
+        )
+
+    def _features(self) -> tuple[dict[str, KindPlan], tuple[RatioPlan, ...], tuple[Bounded, ...]]:
+        by_kind: dict[str, list[FeaturePlan]] = {name: [] for name in self.policy.entities}
+        bounded: dict[Bounded, None] = {}
+        ratios: list[RatioPlan] = []
+        for name, spec in self.policy.features.items():
+            if spec.ratio is not None:
+                continue
+            plan = self._feature(name, spec)
+            if plan is None:
+                self.prints[name] = "?"
+                continue
+            kind, feature = plan
+            by_kind[kind].append(feature)
+            self.prints[name] = feature.fingerprint
+            if feature.aggregate in ("sum", "mean") and feature.column:
+                bounded[Bounded(feature.column, feature.scale)] = None
+        for name, spec in self.policy.features.items():
+            if spec.ratio is not None:
+                ratios += self._ratio(name, spec.ratio)
+        lists: dict[str, list[str]] = {name: [] for name in self.policy.entities}
+        for list_name, listed in self.policy.lists.items():
+            if listed.of in lists:
+                lists[listed.of].append(list_name)
+        kinds = {
+            name: KindPlan(
+                name, tuple(spec.key), spec.each, tuple(spec.ignore), tuple(by_kind[name]), tuple(lists[name])
+            )
+            for name, spec in self.policy.entities.items()
+        }
+        for name, spec in self.policy.features.items():
+            self.columns[name] = Type.INTEGER if spec.aggregate in ("count", "distinct") else Type.NUMBER
+        return kinds, tuple(ratios), tuple(bounded)
+
+    def _ratio(self, name: str, pair: list[str]) -> list[RatioPlan]:
+        for part in pair:
+            other = self.policy.features.get(part)
+            if other is None:
+                self.problem(
+                    ("features", name, "ratio"),
+                    f"feature {name}: there is no feature {part}",
+                    hint=self._nearest(part, self.policy.features),
+                )
+                return []
+            if other.ratio is not None:
+                self.problem(
+                    ("features", name, "ratio"),
+                    f"feature {name}: {part} is a ratio itself",
+                    hint="a ratio divides two features that have state; derive the rest with an expression",
+                )
+                return []
+        self.prints[name] = digest("ratio", [self.prints.get(part) for part in pair])
+        return [RatioPlan(name, pair[0], pair[1], self.prints[name])]
+
+    def _feature(self, name: str, spec: FeatureSpec) -> tuple[str, FeaturePlan] | None:
+        aggregate = spec.aggregate
+        at: Path = ("features", name)
+        argument = getattr(spec, aggregate)
+        if aggregate in ("surprise", "envelope"):
+            self.problem(
+                (*at, aggregate),
+                f"feature {name}: {aggregate} is not available yet",
+                hint="remove the feature; windows (count, sum, mean, rate, distinct, ...) are available",
+            )
+            return None
+        if spec.delay is not None or (isinstance(argument, str) and argument.startswith("label.")):
+            self.problem(
+                at,
+                f"feature {name}: labels are not available yet",
+                hint="remove the feature, or read a field of the event",
+            )
+            return None
+        kind = argument if aggregate in ("age", "idle") else spec.by
+        if kind not in self.policy.entities:
+            where = (*at, aggregate if aggregate in ("age", "idle") else "by")
+            self.problem(
+                where, f"feature {name}: there is no entity {kind}", hint=self._nearest(str(kind), self.policy.entities)
+            )
+            return None
+        types = self._types(name, spec)
+        compiled: Compiled | None = None
+        if spec.where is not None:
+            compiled = self._compile((*at, "where"), spec.where, Scope(self.columns, {}), Type.BOOLEAN)
+            if compiled is None:
+                return None
+        column: str | None = None
+        if aggregate in ("sum", "mean", "min", "max", "last", "distinct"):
+            column = argument
+            if not self._input(name, aggregate, column):
+                return None
+        scale = self._scale(spec, column)
+        where_name = self._filter(types, compiled)
+        fingerprint = digest(
+            aggregate, self.prints.get(column or ""), self._types_print(types), compiled and self._print_of(compiled),
+            self._entity_print(self.policy.entities[kind]), spec.over, spec.panes,
+            spec.cap if aggregate == "distinct" else None, scale if aggregate in ("sum", "mean") else None, spec.per if aggregate == "rate" else None,
+        )  # fmt: skip
+        return kind, FeaturePlan(
+            name, aggregate, column, where_name, spec.over or 0, spec.panes, spec.cap, scale, spec.per, fingerprint
+        )
+
+    def _types(self, name: str, spec: FeatureSpec) -> tuple[str, ...] | None:
+        given = spec.count or spec.rate or spec.on
+        if given is None or given == "any":
+            return None
+        if given not in self.policy.events:
+            key = next(k for k in ("count", "rate", "on") if getattr(spec, k) is not None)
+            self.problem(
+                ("features", name, key),
+                f"feature {name}: there is no event type {given}",
+                hint=self._nearest(given, [*self.policy.events, "any"]),
+            )
+            return None
+        return (given,) if len(self.policy.events) > 1 else None
+
+    def _types_print(self, types: tuple[str, ...] | None) -> list[object] | None:
+        return None if types is None else [(t, self.policy.events[t].when) for t in types]
+
+    def _input(self, name: str, aggregate: str, column: str) -> bool:
+        at: Path = ("features", name, aggregate)
+        kind = self.columns.get(column)
+        if kind is None:
+            state = {*self.policy.features, *self.policy.derive}
+            if column in state:
+                self.problem(
+                    at,
+                    f"feature {name}: {column} is known only after state has been read",
+                    hint="a feature aggregates fields and derived columns of the event itself",
+                )
+            else:
+                self.problem(
+                    at,
+                    f"feature {name}: there is no column {column}",
+                    hint=self._nearest(column, [c for c in self.columns if c not in _SYSTEM]),
+                )
+            return False
+        if aggregate == "distinct":
+            if kind is Type.LIST:
+                self.problem(
+                    at,
+                    f"feature {name}: distinct of {column}, which is a list",
+                    hint="make the list an entity with each:",
+                )
+            return kind is not Type.LIST
+        if kind not in _SUMMABLE:
+            self.problem(
+                at,
+                f"feature {name}: {aggregate} of {column}, which is {kind.name.lower()}",
+                hint="aggregate a number or a boolean; use distinct to count different texts",
+            )
+        return kind in _SUMMABLE
+
+    def _scale(self, spec: FeatureSpec, column: str | None) -> int:
+        if spec.scale is not None:
+            return spec.scale
+        declared = [e.fields[column] for e in self.policy.events.values() if column in e.fields]
+        if declared and declared[0].type == "decimal":
+            return declared[0].scale
+        return 0 if declared and declared[0].type in ("integer", "boolean") else _DEFAULT_SCALE
+
+    def _filter(self, types: tuple[str, ...] | None, compiled: Compiled | None) -> str | None:
+        if types is None and compiled is None:
+            return None
+        key = (types, compiled and compiled.canonical)
+        if key not in self.filters:
+            self.filters[key] = FeatureFilter(f"__where:{len(self.filters)}", types, compiled)
+        return self.filters[key].name
+
+    def _lists(self, kinds: dict[str, KindPlan]) -> dict[str, ListRef]:
+        refs = {}
+        for name, spec in self.policy.lists.items():
+            if spec.of not in self.policy.entities:
+                self.problem(
+                    ("lists", name, "of"),
+                    f"list {name}: there is no entity {spec.of}",
+                    hint=self._nearest(spec.of, self.policy.entities),
+                )
+                continue
+            kind = kinds[spec.of]
+            if len(kind.lists) > 64:
+                self.problem(
+                    ("lists", name),
+                    f"entity {spec.of} is on more than 64 lists",
+                    hint="join lists that are used together",
+                )
+                break
+            refs[name] = ListRef(spec.of, kind.key or (kind.each or "",), kind.lists.index(name))
+        return refs
+
+    # what comes after state
+
+    def _late(self, names: list[str], lists: dict[str, ListRef]) -> tuple[Derived, ...]:
+        late = []
+        for name in names:
+            compiled = self._compile(("derive", name), self.policy.derive[name], Scope(self.columns, lists))
+            if compiled is None:
+                self._unknown_type(name)
+                continue
+            late.append(Derived(name, compiled))
+            self._add_derived(name, compiled)
+        return tuple(late)
+
+    def _rules(self, late: tuple[Derived, ...], lists: dict[str, ListRef]) -> tuple[RulePlan, ...]:
+        through = self._features_behind(late)
+        scope = Scope(self.columns, lists)
+        plans = [self._rule(name, spec, scope, through) for name, spec in self.policy.rules.items()]
+        return tuple(plan for plan in plans if plan is not None)
+
+    def _features_behind(self, late: tuple[Derived, ...]) -> dict[str, tuple[str, ...]]:
+        """For each column that depends on state, the features behind it."""
+        behind: dict[str, tuple[str, ...]] = {}
+        for name, spec in self.policy.features.items():
+            behind[name] = (name, *spec.ratio) if spec.ratio else (name,)
+        for derived in late:
+            behind[derived.name] = tuple(dict.fromkeys(f for c in derived.compiled.reads for f in behind.get(c, ())))
+        return behind
+
+    def _rule(self, name: str, spec: RuleSpec, scope: Scope, behind: dict[str, tuple[str, ...]]) -> RulePlan | None:
+        at: Path = ("rules", name)
+        before = len(self.problems)
+        for event in spec.on:
+            if event not in self.policy.events:
+                self.problem(
+                    (*at, "on"),
+                    f"rule {name}: there is no event type {event}",
+                    hint=self._nearest(event, self.policy.events),
+                )
+        entity = self.policy.entities.get(spec.target)
+        if entity is None:
+            self.problem(
+                (*at, "target"),
+                f"rule {name}: there is no entity {spec.target} to act on",
+                hint=self._nearest(spec.target, self.policy.entities),
+            )
+        elif entity.each:
+            self.problem(
+                (*at, "target"),
+                f"rule {name}: {spec.target} is one of several in an event (each:), so it cannot be a target",
+                hint="target the entity that did it",
+            )
+        compiled = self._compile((*at, "when"), spec.when, scope, Type.BOOLEAN)
+        if compiled is None or entity is None or len(self.problems) > before:
+            return None
+        features = tuple(dict.fromkeys(f for c in compiled.reads for f in behind.get(c, ())))
+        inputs = [(c, self.prints.get(c)) for c in sorted(compiled.reads)]
+        protect = self.policy.protect.get(spec.target)
+        types = tuple(dict.fromkeys(spec.on)) if spec.on and len(self.policy.events) > 1 else None
+        return RulePlan(
+            name=name,
+            types=types,
+            when=compiled,
+            action=spec.action,
+            target_kind=spec.target,
+            mode=spec.mode,
+            digest=digest(
+                compiled.canonical,
+                self._types_print(types),
+                spec.action,
+                self._entity_print(entity),
+                inputs,
+                list(compiled.lists),
+                spec.warmup,
+            ),
+            features=features,
+            columns=compiled.reads,
+            window_ms={f: over for f in features if (over := self.policy.features[f].over)},
+            warmup=spec.warmup == "wait",
+            severity=spec.severity,
+            cooldown_ms=spec.cooldown,
+            expires_ms=spec.expires,
+            budget=spec.max_actions,
+            protect_list=protect.list if protect else None,
+            protect_action=protect.action if protect else None,
+            description=spec.description,
+            policy_ref=spec.policy_ref,
+            owner=spec.owner,
+            runbook=spec.runbook,
+        )
+
+    def _rest(self) -> None:
+        for name in self.policy.models:
+            self.problem(
+                ("models", name),
+                f"model {name}: models are not available yet",
+                hint="remove models: and the rules that read it",
+            )
+        for kind, spec in self.policy.protect.items():
+            listed = self.policy.lists.get(spec.list)
+            if kind not in self.policy.entities:
+                self.problem(
+                    ("protect", kind),
+                    f"protect: there is no entity {kind}",
+                    hint=self._nearest(kind, self.policy.entities),
+                )
+            elif listed is None:
+                self.problem(
+                    ("protect", kind, "list"),
+                    f"protect: there is no list {spec.list}",
+                    hint=self._nearest(spec.list, self.policy.lists),
+                )
+            elif listed.of != kind:
+                self.problem(("protect", kind, "list"), f"protect: list {spec.list} holds {listed.of}, not {kind}")
+        for index, name in enumerate(self.policy.include):
+            if name not in self.columns:
+                self.problem(
+                    ("include", index), f"include: there is no column {name}", hint=self._nearest(name, self.columns)
+                )
+        for index, test in enumerate(self.policy.tests):
+            for rule in test.expect:
+                if rule not in self.policy.rules:
+                    self.problem(
+                        ("tests", index, "expect", rule),
+                        f"tests: there is no rule {rule}",
+                        hint=self._nearest(rule, self.policy.rules),
+                    )
+
+
+def without_rules(program: Program) -> Program:
+    """The same program with nothing to judge: what `watchgate features` runs."""
+    return replace(program, rules=())

@@ -1,0 +1,311 @@
+"""The timeline: which policy and which modes are in force for an event, by its ingest time.
+
+A config record is in force from the later of its `effective_at` and the ingest clock when it was read. The timeline
+is the fold of the records in order of (in force, read); the epoch after n records is named `<timeline>:<n>`. A record
+never takes effect in the past, so an epoch that events have been judged in does not change any more, and every answer
+depends on ingest times alone, never on where batches were cut.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from operators.config_records import RefusedError, Setting, check, describe
+from operators.documents import Json, status
+from operators.plan import Program
+from schemas.cloudevents import iso
+from schemas.config import ConfigError, parse_config
+
+NEVER = -(2**63)
+"""Before any event."""
+
+FORMAT = 1
+
+
+class TimelineError(Exception):
+    """A stored timeline cannot be used; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModeInForce:
+    """What a mode record set, for which version of the rule, and which record it was (in the order of reading)."""
+
+    mode: str
+    digest: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What is in force for a stretch of ingest time."""
+
+    id: str
+    program: Program
+    modes: Mapping[str, ModeInForce] = field(default_factory=dict)
+    """By rule: only those that a record has set."""
+    ceiling: bool = False
+    in_force_ms: int = NEVER
+    since: Mapping[str, int] = field(default_factory=dict)
+    """By feature: the ingest time from which it has been in the stream."""
+    unavailable: bool = False
+    """The config source has not been read, so nothing may act."""
+
+
+@dataclass(slots=True)
+class _Record:
+    index: int
+    in_force_ms: int
+    key: str
+    value: object
+    setting: Setting | None
+    """None for a record that is set aside: it is counted, and changes nothing."""
+
+
+class Timeline:
+    """Config records in, epochs out.
+
+    `base` is the program that the job was started with, `compile` makes one of a policy document and raises if it
+    cannot. `configured`: there is a config source, so epochs are numbered from the start.
+    """
+
+    def __init__(
+        self,
+        base: Program,
+        compile: Callable[[dict[str, object]], Program],
+        timeline_id: str = "0",
+        configured: bool = False,
+    ) -> None:
+        self.timeline_id = timeline_id
+        self._base = base
+        self._compile = compile
+        self._configured = configured
+        self._unavailable = False
+        self._records: list[_Record] = []
+        self._offered = 0
+        self._first_ms: int | None = None
+        self._clock_ms = NEVER
+        self._base_since: dict[str, int] = {}
+        self._epochs = [self._first_epoch()]
+        self._starts = np.array([NEVER], dtype=np.int64)
+
+    def offer(self, record: bytes, clock_ms: int | None) -> list[Json]:
+        """Takes a config record, read when the ingest clock stood at `clock_ms` (None: before the first event).
+
+        Returns the status records to write: one that says from when it is in force, or one that says why it was
+        rejected. Never raises for what stands in a record. O(epochs from then on), and a compilation for a policy.
+        """
+        index, self._offered = self._offered, self._offered + 1
+        if not self._configured:
+            self._configured = True
+            self._rebuild(0)
+        now = max(self._clock_ms, NEVER if clock_ms is None else clock_ms)
+        try:
+            parsed = parse_config(record)
+            # What JSON can say and our documents cannot: integers beyond 64 bit, halves of a character.
+            orjson.dumps([parsed.key, parsed.value, parsed.by, parsed.reason])
+        except (ConfigError, orjson.JSONEncodeError) as error:
+            return [self._rejected(f"record {index + 1}", str(error), now)]
+        if parsed.key == "timeline":
+            return self._named(str(parsed.value), now)
+        in_force = max(now, NEVER if parsed.effective_ms is None else parsed.effective_ms)
+        before = self.at(in_force)
+        try:
+            setting = check(parsed, before.program, self._base, self._compile)
+        except RefusedError as error:
+            return [self._rejected(parsed.key, str(error), now)]
+        position = bisect_right(self._records, in_force, key=lambda r: r.in_force_ms)
+        self._records.insert(position, _Record(index, in_force, parsed.key, parsed.value, setting))
+        self._rebuild(position)
+        after = self._epochs[position + 1]
+        sentence, detail = describe(setting, before, after)
+        at = None if in_force == NEVER else iso(in_force)
+        message = f"{sentence} from {at or 'the first event'} on"
+        if parsed.effective_ms is not None and parsed.effective_ms < in_force:
+            message += f" (asked for from {iso(parsed.effective_ms)}, which had passed)"
+        detail |= {"in_force_at": at, "by": parsed.by, "reason": parsed.reason}
+        kind = "policy_applied" if setting.program is not None else "config_applied"
+        return [status(kind, parsed.key, message, at_ms=_known(now), epoch=after.id, detail=detail)]
+
+    def unavailable(self, missing: bool) -> list[Json]:
+        """Says that the config source cannot be read (every rule is shadow from now on), or that it can be again."""
+        if missing == self._unavailable:
+            return []
+        self._unavailable = missing
+        at_ms = _known(self._clock_ms)
+        if missing:
+            message = "the config source cannot be read: every rule is shadow"
+            return [status("config_unavailable", "config", message, at_ms=at_ms)]
+        return [
+            status("config_available", "config", "the config source has been read: modes are in force", at_ms=at_ms)
+        ]
+
+    def observe_clock(self, ingest_ms: int) -> None:
+        """The ingest time of the first event: the base program's features are in the stream from then on.
+
+        Later calls change nothing.
+        """
+        prints = {plan.fingerprint for plan in self._base.features.values()}
+        if self._first_ms is not None and prints <= self._base_since.keys():
+            return
+        if self._first_ms is None:
+            self._first_ms = ingest_ms
+        for name in prints:
+            self._base_since.setdefault(name, ingest_ms)
+        self._rebuild(0)
+
+    def assign(self, ingest: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], list[Epoch]]:
+        """The epoch of each event: an index into the epochs that come with it, those in use only; O(n log records)."""
+        if not len(ingest):
+            return np.zeros(0, dtype=np.int32), [self._marked(self.at(self._clock_ms))]
+        self.observe_clock(int(ingest[0]))
+        self._clock_ms = max(self._clock_ms, int(ingest.max()))
+        position = np.searchsorted(self._starts, ingest, side="right") - 1
+        first, last = int(position.min()), int(position.max())
+        if first == last:
+            return np.zeros(len(ingest), dtype=np.int32), [self._marked(self._epochs[first])]
+        used, index = np.unique(position, return_inverse=True)
+        return index.astype(np.int32), [self._marked(self._epochs[i]) for i in used]
+
+    def at(self, ms: int) -> Epoch:
+        """The epoch in force at an ingest time."""
+        return self._epochs[bisect_right(self._records, ms, key=lambda r: r.in_force_ms)]
+
+    def feature_since(self, name: str, at_ms: int) -> int | None:
+        """From when on the feature that bears this name at `at_ms` has been in the stream; None where there is none."""
+        return self.at(at_ms).since.get(name)
+
+    def snapshot(self) -> bytes:
+        """Everything that `restore` needs, as JSON."""
+        records = [
+            {
+                "index": record.index,
+                "in_force_ms": record.in_force_ms,
+                "key": record.key,
+                "value": record.value,
+                "digest": record.setting and record.setting.digest,
+                "aside": record.setting is None,
+            }
+            for record in self._records
+        ]
+        return orjson.dumps(
+            {
+                "format": FORMAT,
+                "timeline": self.timeline_id,
+                "configured": self._configured,
+                "offered": self._offered,
+                "first_ms": self._first_ms,
+                "clock_ms": self._clock_ms,
+                "base_since": dict(sorted(self._base_since.items())),
+                "records": records,
+            }
+        )
+
+    def restore(self, data: bytes) -> list[Json]:
+        """Goes on from a snapshot, with the base program that this timeline was made with; returns status records.
+
+        A policy record that no longer fits the events and entities of the base program is set aside. Raises
+        TimelineError for another timeline, an unknown format, or a policy record that no longer compiles.
+        """
+        document = orjson.loads(data)
+        if document.get("format") != FORMAT:
+            raise TimelineError(
+                f"the state's timeline has format {document.get('format')}, this version reads {FORMAT}: "
+                "use the version of watchgate that wrote it"
+            )
+        if document["configured"] and document["timeline"] != self.timeline_id:
+            raise TimelineError(
+                f"the state belongs to timeline {document['timeline']}, "
+                f"the config source to timeline {self.timeline_id}: "
+                "name the config source that this state was made with, or start with an empty state"
+            )
+        self._configured = self._configured or document["configured"]
+        self._offered, self._first_ms, self._clock_ms = document["offered"], document["first_ms"], document["clock_ms"]
+        notes: list[Json] = []
+        self._records = []
+        for entry in document["records"]:
+            key, value = entry["key"], entry["value"]
+            record = _Record(entry["index"], entry["in_force_ms"], key, value, None)
+            if not entry["aside"]:
+                try:
+                    record.setting = Setting.restored(key, value, entry["digest"], self._base, self._compile)
+                except RefusedError as error:
+                    notes.append(self._rejected(record.key, f"set aside: {error}", self._clock_ms))
+                except Exception as error:
+                    raise TimelineError(
+                        f"policy record {record.index + 1} of the state does not compile: {error}. "
+                        "Use the version of watchgate that accepted it"
+                    ) from error
+            self._records.append(record)
+        # A feature that this base does not have loses its state, unless a policy record kept it in the stream.
+        replaced = any(r.setting and r.setting.program and r.in_force_ms <= self._clock_ms for r in self._records)
+        kept = {plan.fingerprint for plan in self._base.features.values()}
+        self._base_since = {name: ms for name, ms in document["base_since"].items() if replaced or name in kept}
+        self._rebuild(0)
+        current = self.at(self._clock_ms)
+        if current.program.digest != self._base.digest:
+            message = "a policy record is in force, not the policy that the job was started with"
+            notes.append(status("policy_applied", "policy", message, at_ms=_known(self._clock_ms), epoch=current.id))
+        return notes
+
+    # epochs
+
+    def _first_epoch(self) -> Epoch:
+        since = {name: self._base_since.get(plan.fingerprint, NEVER) for name, plan in self._base.features.items()}
+        return Epoch(f"{self.timeline_id}:0" if self._configured else "0", self._base, since=since)
+
+    def _rebuild(self, position: int) -> None:
+        """Makes the epochs anew from the record at `position` on."""
+        if position == 0:
+            self._epochs = [self._first_epoch()]
+        del self._epochs[position + 1 :]
+        for record in self._records[position:]:
+            self._epochs.append(self._next(self._epochs[-1], record))
+        self._starts = np.array([NEVER, *(r.in_force_ms for r in self._records)], dtype=np.int64)
+
+    def _next(self, epoch: Epoch, record: _Record) -> Epoch:
+        after = replace(epoch, id=f"{self.timeline_id}:{len(self._epochs)}", in_force_ms=record.in_force_ms)
+        setting = record.setting
+        if setting is None:
+            return after
+        if setting.program is not None:
+            return self._with_program(after, setting.program)
+        if setting.ceiling is not None:
+            return replace(after, ceiling=setting.ceiling)
+        mode = ModeInForce(setting.mode, setting.digest or "", record.index)
+        return replace(after, modes={**epoch.modes, setting.rule: mode})
+
+    def _with_program(self, epoch: Epoch, program: Program) -> Epoch:
+        if program.digest == epoch.program.digest:
+            return epoch
+        before = {plan.fingerprint: epoch.since[name] for name, plan in epoch.program.features.items()}
+        entered = max(epoch.in_force_ms, NEVER if self._first_ms is None else self._first_ms)
+        # After a restore with another base, a base feature may be younger than this record, which had it all along.
+        since = {name: min(before.get(plan.fingerprint, entered), entered) for name, plan in program.features.items()}
+        return replace(epoch, program=program, since=since)
+
+    def _marked(self, epoch: Epoch) -> Epoch:
+        return replace(epoch, unavailable=True) if self._unavailable else epoch
+
+    # status
+
+    def _named(self, name: str, now: int) -> list[Json]:
+        if name == self.timeline_id:
+            return []
+        why = (
+            f"this is the log of timeline {name}, and the job follows timeline {self.timeline_id}: "
+            "name the config source that the job was started with"
+        )
+        return [self._rejected("timeline", why, now)]
+
+    def _rejected(self, subject: str, why: str, now: int) -> Json:
+        why = why.encode(errors="replace").decode()
+        message, epoch = f"{subject} was rejected: {why}", self.at(now).id
+        return status("config_rejected", subject, message, at_ms=_known(now), epoch=epoch, detail={"reason": why})
+
+
+def _known(ms: int) -> int | None:
+    return None if ms == NEVER else ms

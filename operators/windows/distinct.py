@@ -1,0 +1,104 @@
+"""distinct: how many different values an entity showed within the window, exact below `cap`.
+
+A value lives while its newest time is later than `newest event time of the entity - over`. That a row keeps no more
+than the `cap` newest values never shows: while a forgotten value would live, `cap` newer ones do. So an answer is the
+number of lives that cover an event, counted by where lives begin and end.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from operators.plan import FeaturePlan
+from operators.windows.cells import Cells
+from operators.windows.segments import Floats, Ints, Segments
+from operators.windows.value_tables import NEVER, Groups, ValueTables
+
+
+def distinct(feature: FeaturePlan, segments: Segments, cells: Cells) -> Floats:
+    """Different values in (newest event time - over, newest event time], at most `cap`; O(rows log rows + entries)."""
+    over = feature.over_ms
+    if not segments.ordered:
+        old = segments.time <= segments.newest - over
+        cells.drop(old if old.any() else None)
+    tables = ValueTables(feature, segments, cells)
+    seen = _sightings(feature, segments)
+    groups = tables.find(segments.seg[seen.row[seen.first]], seen.hash)
+    newest = _running(segments, seen, groups)
+
+    earlier = np.empty_like(newest)
+    earlier[1:] = newest[:-1]
+    earlier[seen.first] = groups.held
+    born = earlier <= segments.newest[seen.row] - over
+    change = np.bincount(seen.row[born], minlength=segments.rows)
+
+    def ends(seg: npt.NDArray[np.integer[Any]], time: Ints) -> None:
+        # Each of these ends before its segment does.
+        if len(time):
+            np.subtract.at(change, segments.first_reaching(seg, time + over), 1)
+
+    again = np.flatnonzero(born & (earlier > NEVER))
+    ends(segments.seg[seen.row[again]], earlier[again])
+    groups.newest = newest[seen.stop - 1]
+    gone = np.flatnonzero(groups.newest + over <= segments.until[groups.seg])
+    ends(groups.seg[gone], groups.newest[gone])
+    ends(*tables.lapsing(groups))
+
+    running = np.append(0, np.cumsum(change))
+    alive = running[1:] + (tables.used - running[segments.start])[segments.seg]
+    tables.settle(groups)
+    answers: Floats = np.minimum(alive, feature.cap).astype(np.float64)
+    return answers
+
+
+@dataclass(slots=True)
+class _Sightings:
+    """Rows whose value counts, by (segment, hash, arrival); [first, stop) are the groups of one segment and hash."""
+
+    row: Ints
+    first: Ints
+    stop: Ints
+    hash: npt.NDArray[np.uint64]
+
+
+def _sightings(feature: FeaturePlan, segments: Segments) -> _Sightings:
+    hashes = segments.hashes(feature.column)
+    counts = hashes != 0
+    if not segments.ordered:
+        counts &= segments.time > segments.newest - feature.over_ms
+    filtered = segments.counted(feature.filter)
+    if filtered is not None:
+        counts &= filtered
+    row = np.flatnonzero(counts)
+    if not len(row):
+        nothing = np.empty(0, np.int64)
+        return _Sightings(nothing, nothing, nothing, np.empty(0, np.uint64))
+    hashes = hashes[row]
+    # Ranks of the hashes fit 16 bits, which sort by radix and so keep the order of arrival.
+    by_hash = np.argsort(hashes)
+    rises = np.append(0, np.cumsum(hashes[by_hash][1:] != hashes[by_hash][:-1]))
+    rank = np.empty(len(row), np.uint16)
+    rank[by_hash] = rises
+    order = np.argsort(rank, kind="stable")
+    order = order[np.argsort(segments.seg[row[order]], kind="stable")]
+    row, rank, hashes = row[order], rank[order], hashes[order]
+    seg = segments.seg[row]
+    first = np.flatnonzero(np.append(True, (rank[1:] != rank[:-1]) | (seg[1:] != seg[:-1])))
+    return _Sightings(row, first, np.append(first[1:], len(row)), hashes[first])
+
+
+def _running(segments: Segments, seen: _Sightings, groups: Groups) -> Ints:
+    """Newest time of its value behind each sighting."""
+    time = segments.time[seen.row]
+    if segments.ordered or not len(time):
+        return time
+    base = int(segments.time.min())
+    time -= base
+    # An older time that the row holds is below all of the part, so it is only cut off, never raised.
+    time[seen.first] = np.maximum(time[seen.first], groups.held - base)
+    span = int(time.max()) + 1
+    shift = np.repeat(np.arange(len(seen.first)) * span, seen.stop - seen.first)
+    newest: Ints = np.maximum.accumulate(time + shift) - shift + base
+    return newest
