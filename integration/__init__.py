@@ -1,0 +1,1 @@
+"""The outside world: files, the RocksDB store, config and list files, logs."""

@@ -1,0 +1,99 @@
+"""The config log as a file: one JSON record a line, appended and never changed, so that it is the audit log as well.
+
+The first line names the timeline: `{"timeline": "..."}`. Epochs carry that name, and a state that has seen one timeline refuses another.
+"""
+
+import fcntl
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+
+from operators.hashing import hash_bytes
+
+
+class ConfigFileError(Exception):
+    """The config file cannot be read or written; the text says why and what to do."""
+
+
+class ConfigFile:
+    """Reads records as they are appended. `offset` is how far it has read, in bytes."""
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.path = path
+        self.offset = offset
+        try:
+            with path.open("rb") as file:
+                first = file.readline()
+        except FileNotFoundError:
+            raise ConfigFileError(
+                f"config file {path} does not exist. Make it with: watchgate mode set RULE shadow --config {path} --reason TEXT, or leave --config out to run with the modes that the policy writes."
+            ) from None
+        except OSError as error:
+            raise ConfigFileError(f"config file {path} cannot be read: {error.strerror}") from error
+        if not first.strip():
+            raise ConfigFileError(
+                f"config file {path} begins with no record, so its timeline has no name. Remove it, and make it with: watchgate mode set RULE shadow --config {path} --reason TEXT"
+            )
+        self.timeline = _timeline(first)
+
+    def read_new(self) -> list[bytes]:
+        """The complete lines after `offset`, without blank ones and without the line that names the timeline."""
+        try:
+            if self.path.stat().st_size == self.offset:
+                return []
+            with self.path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size < self.offset:
+                    raise ConfigFileError(
+                        f"config file {self.path} is shorter than when it was last read: a config log only grows. Restore it, or start with an empty --state."
+                    )
+                start = self.offset
+                file.seek(start)
+                data = file.read()
+        except OSError as error:
+            raise ConfigFileError(f"config file {self.path} cannot be read: {error.strerror}") from error
+        whole = data[: data.rfind(b"\n") + 1]
+        self.offset = start + len(whole)
+        lines = [line.strip() for line in whole.split(b"\n")]
+        if start == 0 and _names_timeline(lines[0]):
+            lines = lines[1:]
+        return [line for line in lines if line]
+
+
+def append(path: Path, record: Mapping[str, object]) -> None:
+    """Adds a record in one durable write, and names the timeline first when the file is new."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            size = os.fstat(handle).st_size
+            data = orjson.dumps(record) + b"\n"
+            if size == 0:
+                data = orjson.dumps({"timeline": uuid4().hex[:12]}) + b"\n" + data
+            elif os.pread(handle, 1, size - 1) != b"\n":
+                data = b"\n" + data  # a line that somebody left open must not swallow this one
+            os.write(handle, data)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise ConfigFileError(f"config file {path} cannot be written: {error.strerror}") from error
+
+
+def _names_timeline(line: bytes) -> bool:
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(document, dict) and set(document) == {"timeline"} and isinstance(document["timeline"], str)
+
+
+def _timeline(first: bytes) -> str:
+    if _names_timeline(first):
+        name: str = orjson.loads(first)["timeline"]
+        return name
+    # A file written by hand: its first record is what tells it from another.
+    return f"{hash_bytes(first.strip()):016x}"[:12]

@@ -1,0 +1,219 @@
+"""JSON lines: from a file, a compressed file, standard input, or a file that is still being written."""
+
+import gzip
+import os
+import select
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from integration.sources.chunk import Chunk, SourceError, single
+
+BLOCK = 1 << 20
+POLL_S = 0.2
+SILENCE_S = 1.0
+LINE_LIMIT = 8_388_608 + 1
+"""Bytes that are kept of one line: one more than the largest `max_record_bytes`, so that what is cut is always too
+large."""
+_BOM = b"\xef\xbb\xbf"
+
+
+class LineSource:
+    """Complete lines of a byte stream as records; blank lines are no records. A last line without its end is a record
+    at the end of the input, except in a file that is followed: there it is still being written. Memory is bounded
+    whatever a line's length.
+    """
+
+    def __init__(self, name: str, where: str, stream: BinaryIO | gzip.GzipFile) -> None:
+        self.name = name
+        self._where = where
+        self._stream = stream
+        # One read of what is below: a longer one would lose what it had when a compressed file breaks off.
+        self._read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
+        self._lines: list[bytes] = []
+        self._ends: list[int] = []
+        self._rest = bytearray()
+        self._rest_length = 0
+        self._at = 0
+        """Bytes of the stream in complete lines so far."""
+        self._number = 0
+        self._byte = 0
+        self._ended = False
+        self._broken: SourceError | None = None
+
+    def read(self, max_records: int) -> Chunk | None:
+        self._fill(max_records)
+        if not self._lines:
+            if self._broken:
+                raise self._broken
+            return None if self._ended else self._chunk([], [])
+        lines, ends = self._lines[:max_records], self._ends[:max_records]
+        del self._lines[:max_records], self._ends[:max_records]
+        return self._chunk(lines, ends)
+
+    def position(self) -> dict[str, Any]:
+        return {"record": self._number, "byte": self._byte}
+
+    def seek(self, position: dict[str, Any]) -> None:
+        byte = int(position["byte"])
+        self._number, self._byte, self._at = int(position["record"]), byte, byte
+        try:
+            if self._stream.seek(byte) != byte or (byte and self._ends_before(byte)):
+                raise EOFError
+        except (OSError, EOFError, zlib.error):
+            raise SourceError(
+                f"{self._where} is shorter than at the last checkpoint (byte {byte:,}): it was replaced or cut; "
+                "put the file back, or start over with another state folder"
+            ) from None
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _ends_before(self, byte: int) -> bool:
+        """Whether the stream is shorter than `byte`: plain files can be positioned behind their end."""
+        if isinstance(self._stream, gzip.GzipFile):
+            return False
+        end = self._stream.seek(0, os.SEEK_END)
+        self._stream.seek(byte)
+        return end < byte
+
+    def _chunk(self, lines: list[bytes], ends: list[int]) -> Chunk:
+        offsets = np.arange(self._number, self._number + len(lines))
+        self._number += len(lines)
+        self._byte = ends[-1] if ends else self._byte
+        after = np.array(ends, dtype=np.int64)
+        return Chunk("records", single(self.name), offsets, np.zeros(len(lines), dtype=np.uint32), after, lines)
+
+    def _fill(self, wanted: int) -> None:
+        while len(self._lines) < wanted and not self._ended:
+            if not (block := self._next_block()):
+                self._finish()
+                return
+            self._absorb(block)
+
+    def _next_block(self) -> bytes:
+        try:
+            return self._read(BLOCK)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            what = "ends in the middle" if isinstance(error, EOFError) else "is damaged"
+            reached = self._number + len(self._lines)
+            self._broken = SourceError(
+                f"{self._where} {what}: {reached:,} complete records could be read, what comes after is lost; "
+                "copy or compress the file again"
+            )
+            self._rest.clear()
+            self._rest_length = 0
+        except OSError as error:
+            self._broken = SourceError(f"cannot read {self._where}: {error.strerror}; check the disk and the file")
+        return b""
+
+    def _finish(self) -> None:
+        """At the end of the input."""
+        self._ended = True
+        if self._rest_length and not self._broken:
+            self._take([b""])
+            self._at -= 1  # there is no line end
+            self._ends = [min(end, self._at) for end in self._ends]
+
+    def _absorb(self, block: bytes) -> None:
+        if not self._at and not self._rest_length:
+            if block.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise SourceError(f"{self._where} is UTF-16; convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)")
+            if block.startswith(_BOM):
+                self._at += len(_BOM)
+                block = block[len(_BOM) :]
+        parts = block.split(b"\n")
+        rest = parts.pop()
+        if parts:
+            self._take(parts)
+        self._keep(rest)
+
+    def _keep(self, part: bytes) -> None:
+        self._rest_length += len(part)
+        self._rest += part[: max(LINE_LIMIT - len(self._rest), 0)]
+
+    def _take(self, parts: list[bytes]) -> None:
+        """Complete lines; the first of them begins with what was kept."""
+        if self._rest_length:
+            self._keep(parts[0])
+            parts[0] = bytes(self._rest)
+            lengths = [self._rest_length, *map(len, parts[1:])]
+            self._rest.clear()
+            self._rest_length = 0
+        else:
+            lengths = list(map(len, parts))
+        ends = (self._at + np.cumsum(np.array(lengths, dtype=np.int64) + 1)).tolist()
+        self._at = ends[-1]
+        if not all(parts) or any(map(bytes.isspace, parts)):
+            full = [i for i, part in enumerate(parts) if part and not part.isspace()]
+            parts, ends = [parts[i] for i in full], [ends[i] for i in full]
+        self._lines += [part[:-1] if part.endswith(b"\r") else part for part in parts]
+        self._ends += ends
+
+
+class FollowedFile(LineSource):
+    """A file that others append to. `read` gives an empty chunk after one pause without a new complete line."""
+
+    def __init__(self, path: Path, stream: BinaryIO, sleep: Callable[[float], None] = time.sleep) -> None:
+        super().__init__(path.name, str(path), stream)
+        self._path = path
+        self._sleep = sleep
+
+    def _fill(self, wanted: int) -> None:
+        for pause in (True, False):
+            while len(self._lines) < wanted and (block := self._next_block()):
+                self._absorb(block)
+            if self._lines or self._broken or not pause:
+                return
+            self._check_same()
+            self._sleep(POLL_S)
+
+    def _check_same(self) -> None:
+        ours = os.fstat(self._stream.fileno())
+        try:
+            theirs = self._path.stat()
+        except FileNotFoundError:
+            theirs = None
+        if theirs is None or theirs.st_ino != ours.st_ino:
+            raise SourceError(
+                f"{self._where} was moved or replaced while it was followed: all of the old file is read; "
+                "start again on the new one with another state folder"
+            )
+        if theirs.st_size < self._at:
+            raise SourceError(
+                f"{self._where} was cut while it was followed: it had {self._at:,} bytes, now {theirs.st_size:,}; "
+                "append to it, or start over with another state folder"
+            )
+
+
+class StandardInput(LineSource):
+    """Lines of a pipe: as many as there are without waiting. `read` gives an empty chunk when it was silent for a
+    second, so that a job that waits can be stopped. It cannot be rewound: after a restart the numbering goes on, and
+    records that are sent again are told by their ids.
+    """
+
+    def __init__(self, stream: BinaryIO | None = None) -> None:
+        super().__init__("-", "standard input", stream or sys.stdin.buffer)
+
+    def seek(self, position: dict[str, Any]) -> None:
+        self._number = int(position["record"])
+
+    def _fill(self, wanted: int) -> None:
+        while len(self._lines) < wanted and not self._ended:
+            if not self._ready(0.05 if self._lines else SILENCE_S):
+                return
+            if not (block := self._next_block()):
+                self._finish()
+                return
+            self._absorb(block)
+
+    def _ready(self, patience_s: float) -> bool:
+        try:
+            return bool(select.select([self._stream], [], [], patience_s)[0])
+        except (OSError, ValueError):
+            return True

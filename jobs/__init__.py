@@ -1,0 +1,1 @@
+"""The runtimes that drive the stages, and the command line."""

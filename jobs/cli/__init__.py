@@ -1,0 +1,33 @@
+"""The command line. Each command is a file; what they share is in `jobs.cli.shared`."""
+
+import sys
+
+import typer
+
+from jobs.cli import demo, entity, features, mode, rules, run, schema
+from jobs.cli.shared import CommandError
+
+app = typer.Typer(
+    name="watchgate",
+    help="Stream processing for trust and safety: rules and windows that are proven in shadow before they act.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+app.command("run", epilog=run.EXAMPLE)(run.command)
+app.command("features", epilog=features.EXAMPLE)(features.command)
+app.add_typer(rules.app, name="rules")
+app.add_typer(mode.app, name="mode")
+app.add_typer(entity.app, name="entity")
+app.command("schema", epilog=schema.EXAMPLE)(schema.command)
+app.command("demo", epilog=demo.EXAMPLE)(demo.command)
+
+
+def main() -> None:
+    """Entry point: errors that a person can mend are printed without a traceback and end with status 2."""
+    try:
+        app()
+    except CommandError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.status)

@@ -1,0 +1,185 @@
+"""watchgate mode: what each rule may do, as records in a config log that is the audit trail as well."""
+
+import getpass
+import re
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from integration.config_file import ConfigFile, append
+from integration.config_seen import Seen, SeenRule, read_seen
+from jobs.cli.shared import CommandError, compile_document, load_program, mendable, parse_time
+from operators.modes import standing
+from operators.timeline import NEVER, Timeline
+from schemas.cloudevents import iso
+from schemas.config import ConfigError, parse_config
+from schemas.problem import did_you_mean
+
+app = typer.Typer(help="Set and list the modes of rules.", no_args_is_help=True)
+
+_MODE = re.compile(r"off|shadow|live|live (\d{1,2}|100)%")
+
+
+@app.command(
+    "set",
+    epilog="Example: `watchgate mode set copied_text live --config modes.jsonl --reason 'two weeks in shadow, precision 0.98'`",
+)
+def set_command(
+    rule: Annotated[str, typer.Argument(help="Name of the rule, or '*' for all (the panic switch: shadow, or clear).")],
+    mode: Annotated[
+        str,
+        typer.Argument(
+            help="off, shadow, live, or 'live N%' (N percent of targets, always the same ones). '*' takes shadow or clear."
+        ),
+    ],
+    config: Annotated[Path, typer.Option(help="The config log; made if it does not exist.")],
+    reason: Annotated[str, typer.Option(help="Why, for the audit trail.")],
+    by: Annotated[str | None, typer.Option(help="Who; the user's name unless given.")] = None,
+    effective_at: Annotated[
+        str | None,
+        typer.Option(
+            help="In force from this time on (ISO 8601, ingest time); without it from where a job reads the record."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a rule goes live.")] = False,
+) -> None:
+    """Append a mode record to a config log. A job that reads the log follows it.
+
+    Going live shows what the rule did in shadow and asks; without a terminal it needs --yes.
+    """
+    mode = re.sub(r"\s+", " ", mode.strip())
+    if not reason.strip():
+        raise CommandError("error: --reason is empty. Say why, for whoever reads the log after an incident.")
+    seen = read_seen(config)
+    value: dict[str, object]
+    if rule == "*":
+        if mode not in ("shadow", "clear"):
+            raise CommandError(f"error: '*' takes shadow (nothing acts, whatever its mode) or clear, not {mode!r}")
+        value = {"ceiling": mode}
+    else:
+        if not _MODE.fullmatch(mode):
+            raise CommandError(f"error: {mode!r} is not a mode: off, shadow, live, or 'live N%' with N from 0 to 100")
+        known = _known(rule, seen, config)
+        value = {"mode": mode, "digest": known.digest if known else None}
+    moment = None if effective_at is None else iso(parse_time(effective_at))
+    record = {
+        "key": f"mode/{rule}",
+        "value": value,
+        "effective_at": moment,
+        "by": by or getpass.getuser(),
+        "reason": reason.strip(),
+        "at": iso(int(datetime.now(UTC).timestamp() * 1000)),
+    }
+    try:
+        parse_config(orjson.dumps(record))
+    except ConfigError as error:
+        raise CommandError(f"error: {error}") from None
+    except orjson.JSONEncodeError:
+        raise CommandError("error: --reason or --by is not UTF-8 text") from None
+    if mode == "clear" or mode.startswith("live"):
+        _confirm(rule, mode, seen, yes)
+    with mendable():
+        append(config, record)
+    what = (
+        {"shadow": "every rule is held in shadow", "clear": "the panic switch is cleared"}[mode]
+        if rule == "*"
+        else f"{rule} is set to {mode}"
+    )
+    when = f"from {moment}" if moment else "from where a job reads the record"
+    print(f"{what} {when}; recorded in {config}")
+
+
+def _known(rule: str, seen: Seen | None, config: Path) -> SeenRule | None:
+    if seen is None:
+        return None
+    if rule not in seen.rules:
+        hint = did_you_mean(rule, seen.rules)
+        raise CommandError(
+            f"error: policy {seen.policy}, which last ran with {config}, has no rule {rule}"
+            + (f"; {hint}" if hint else f". It has {', '.join(seen.rules)}.")
+        )
+    return seen.rules[rule]
+
+
+def _confirm(rule: str, mode: str, seen: Seen | None, yes: bool) -> None:
+    if seen is None:
+        print("no job has run with this config log yet, so what happened in shadow is not known")
+    else:
+        names = list(seen.rules) if rule == "*" else [rule]
+        for name in names:
+            found = seen.rules[name]
+            print(
+                f"{name}: {found.shadow_hits:,} shadow hits in {seen.judged:,} events up to {seen.at or 'now'}; live it would have acted {found.shadow_acted:,} times ({found.mode} now)"
+            )
+    if yes:
+        return
+    question = f"{'clear the panic switch' if rule == '*' else f'set {rule} to {mode}'}?"
+    if not sys.stdin.isatty():
+        raise CommandError(
+            f"error: {question} There is no terminal to ask on: nothing was changed. Give --yes if you are sure."
+        )
+    if not typer.confirm(question):
+        raise CommandError("nothing was changed", status=1)
+
+
+@app.command("list", epilog="Example: `watchgate mode list policy.yaml --config modes.jsonl --at 2026-03-01T12:00:00Z`")
+def list_command(
+    policy: Annotated[Path, typer.Argument(help="The policy, YAML or JSON.")],
+    config: Annotated[
+        Path | None, typer.Option(help="The config log; without it the modes that the policy writes.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="As of this time; without it after all records.")] = None,
+) -> None:
+    """Show the mode of each rule, who set it and why."""
+    moment = None if at is None else parse_time(at)
+    with mendable():
+        program = load_program(policy)
+        source = ConfigFile(config) if config else None
+        timeline = Timeline(
+            program, compile_document, source.timeline if source else "0", configured=source is not None
+        )
+        records: dict[str, tuple[str, str]] = {}
+        refused: list[str] = []
+        for line in source.read_new() if source else ():
+            try:
+                record = parse_config(line)
+            except ConfigError as error:
+                refused.append(str(error))
+                continue
+            # A record without a time of its own was in force from about when it was written.
+            since = record.effective_ms if record.effective_ms is not None else record.at
+            if moment is not None and since is not None and since > moment:
+                continue
+            statuses = timeline.offer(line, since if record.effective_ms is None else None)
+            refused += [str(s["message"]) for s in statuses if s["kind"] == "config_rejected"]
+            if not any(s["kind"] == "config_rejected" for s in statuses):
+                records[record.key] = (record.by, record.reason)
+    epoch = timeline.at(2**62 if moment is None else moment)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("rule", "mode", "held in shadow by", "set by", "reason"):
+        table.add_column(name, overflow="fold")
+    for rule in epoch.program.rules:
+        stand = standing(rule, epoch)
+        who, why = records.get(f"mode/{rule.name}", ("the policy", ""))
+        doubt = (
+            ""
+            if stand.doubt in (None, "mode")
+            else {"rule_changed": "the rule changed since it was set", "ceiling": "the panic switch"}.get(
+                stand.doubt, stand.doubt
+            )
+        )
+        table.add_row(rule.name, stand.mode, doubt, who, why)
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(table)
+    console.print(
+        f"epoch {epoch.id}" + ("" if epoch.in_force_ms == NEVER else f", in force since {iso(epoch.in_force_ms)}"),
+        highlight=False,
+    )
+    for message in refused:
+        print(f"refused: {message}", file=sys.stderr)

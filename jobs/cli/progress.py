@@ -1,0 +1,51 @@
+"""A progress line on a terminal, log lines everywhere else."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from jobs.embedded import Progress
+from schemas.cloudevents import iso
+
+_LOG_EVERY_S = 10.0
+_DRAW_EVERY_S = 0.1
+
+log = structlog.get_logger("watchgate")
+
+
+@contextmanager
+def show_progress() -> Iterator[Callable[[Progress], None]]:
+    """Gives the function that a job reports its progress to: events, events/s, event time reached."""
+    started = time.monotonic()
+    last = started
+
+    def rate(progress: Progress) -> int:
+        return int(progress.events / max(time.monotonic() - started, 1e-9))
+
+    if sys.stderr.isatty():
+        with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
+
+            def draw(progress: Progress) -> None:
+                nonlocal last
+                if time.monotonic() - last >= _DRAW_EVERY_S:
+                    last = time.monotonic()
+                    reached = "" if progress.clock_ms is None else f", reached {iso(progress.clock_ms)}"
+                    live.update(Text(f"{progress.events:,} events, {rate(progress):,} events/s{reached}"), refresh=True)
+
+            yield draw
+        return
+
+    def write(progress: Progress) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LOG_EVERY_S:
+            last = time.monotonic()
+            reached = None if progress.clock_ms is None else iso(progress.clock_ms)
+            log.info("progress", events=progress.events, events_per_s=rate(progress), reached=reached)
+
+    yield write

@@ -1,0 +1,124 @@
+"""watchgate rules: check, test, diff and explain a policy before it acts on anybody."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from integration.logs import configure_logs
+from jobs.cli.shared import CommandError, compile_document, load_program, mendable
+from jobs.explaining import NotJudged, explain_event, sentence
+from jobs.simulation import Simulation
+from operators.plan import Program
+from schemas.policy_diff import diff
+from schemas.problem import did_you_mean
+
+app = typer.Typer(help="Check, test, compare and explain rules.", no_args_is_help=True)
+
+PolicyPath = Annotated[Path, typer.Argument(help="The policy, YAML or JSON.")]
+
+
+@app.command(epilog="Example: `watchgate rules check policy.yaml`")
+def check(policy: PolicyPath) -> None:
+    """Exit 0 if a policy is sound, else 2 and every error with its place and the nearest valid name."""
+    with mendable():
+        program = load_program(policy)
+    print(
+        f"{policy}: sound: {_count(len(program.rules), 'rule')}, {_count(len(program.features), 'feature')}, {_count(len(program.kinds), 'entity', 'entities')}, digest {program.digest}"
+    )
+
+
+@app.command(epilog="Example: `watchgate rules test policy.yaml`")
+def test(policy: PolicyPath) -> None:
+    """Run the policy's own tests: each names a data file and how often each rule must fire on it. Exit 1 if one fails."""
+    configure_logs("warning")
+    with mendable():
+        program = load_program(policy)
+        if not program.policy.tests:
+            raise CommandError(
+                f"error: {policy} has no tests. Add tests: [{{given: events.jsonl, expect: {{RULE: 3}}}}] with a data file beside the policy."
+            )
+        failed = 0
+        for spec in program.policy.tests:
+            simulation = Simulation(program, compile_document, str(policy.parent / spec.given), policy.parent)
+            for _ in simulation:
+                pass
+            assert simulation.engine is not None
+            fired = simulation.engine.rules
+            for rule, expected in spec.expect.items():
+                got = fired[rule, "live"] + fired[rule, "shadow"]
+                failed += got != expected
+                print(
+                    f"{'ok  ' if got == expected else 'FAIL'} {spec.given}: {rule} fired {_count(got, 'time')}"
+                    + ("" if got == expected else f", expected {expected}")
+                )
+    if failed:
+        print(f"{_count(failed, 'expectation')} failed", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.command("diff", epilog="Example: `watchgate rules diff policy.yaml new-policy.yaml`")
+def diff_command(
+    old: Annotated[Path, typer.Argument(help="The policy in force.")],
+    new: Annotated[Path, typer.Argument(help="The policy to come.")],
+) -> None:
+    """Say in words what a new policy changes: rules, features and their state."""
+    with mendable():
+        before, after = load_program(old), load_program(new)
+    lines = diff(before.policy, after.policy, _digests(before), _digests(after), _prints(before), _prints(after))
+    print("\n".join(lines) if lines else "nothing that matters differs")
+
+
+@app.command(epilog="Example: `watchgate rules explain policy.yaml copied_text --input comments.jsonl --event z12abc`")
+def explain(
+    policy: PolicyPath,
+    rule: Annotated[str, typer.Argument(help="Name of the rule.")],
+    input: Annotated[str, typer.Option(help="Events, as for `watchgate run`.")],
+    event: Annotated[str, typer.Option(help="Id of the event.")],
+    config: Annotated[Path | None, typer.Option(help="Config log, for the mode the rule stood in.")] = None,
+    lists: Annotated[Path | None, typer.Option(help="Folder of the policy's list files.")] = None,
+) -> None:
+    """Say why a rule fired for an event or did not: each term with its value, and what would have flipped it."""
+    configure_logs("warning")
+    with mendable():
+        program = load_program(policy)
+        if rule not in program.policy.rules:
+            hint = did_you_mean(rule, program.policy.rules)
+            raise CommandError(f"error: {policy} has no rule {rule}" + (f"; {hint}" if hint else ""))
+        simulation = Simulation(program, compile_document, input, lists or policy.parent, config=config)
+        try:
+            explained = explain_event(simulation, rule, event)
+        except NotJudged as error:
+            raise CommandError(f"error: {error}") from None
+    print(sentence(explained))
+    print()
+    for term in explained.explanation.terms:
+        mark = {True: "true ", False: "false", None: "null "}[term.value]
+        values = ", ".join(f"{name} = {_shown(value, name in program.pii)}" for name, value in term.operands)
+        print(f"  {mark}  {term.text}" + (f"    [{values}]" if values else ""))
+    if explained.explanation.flips:
+        print()
+    for flip in explained.explanation.flips:
+        print(f"  {flip}")
+    print()
+    print(f"  mode: {explained.mode}" + (f" ({explained.shadow_reason})" if explained.shadow_reason else ""))
+
+
+def _shown(value: object, personal: bool) -> str:
+    """A value for the terminal; personal data stays hidden there too."""
+    if value is None:
+        return "NULL"
+    return "(hidden)" if personal else str(value)
+
+
+def _digests(program: Program) -> dict[str, str]:
+    return {rule.name: rule.digest for rule in program.rules}
+
+
+def _prints(program: Program) -> dict[str, str]:
+    return {name: plan.fingerprint for name, plan in program.features.items()}
+
+
+def _count(number: int, noun: str, plural: str | None = None) -> str:
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

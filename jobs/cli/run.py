@@ -1,0 +1,118 @@
+"""watchgate run: the embedded runtime on files."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import orjson
+import structlog
+import typer
+
+from integration.logs import configure_logs
+from jobs.cli.progress import show_progress
+from jobs.cli.shared import CommandError, compile_document, load_program, mendable, parse_size
+from jobs.embedded import EmbeddedJob, JobPlan
+from jobs.report import summary_text
+from schemas.duration import parse_duration
+
+EXAMPLE = "Example: `watchgate run policy.yaml --input events.jsonl --output verdicts/ --config modes.jsonl`"
+
+log = structlog.get_logger("watchgate")
+
+
+def command(
+    policy: Annotated[Path, typer.Argument(help="The policy, YAML or JSON.")],
+    input: Annotated[
+        str,
+        typer.Option(
+            help="Events: .jsonl, .jsonl.gz, .csv, .parquet, a folder of them (merged by time), or - for standard input."
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for verdicts, enforcement, dead letters and status.")],
+    state: Annotated[
+        Path | None, typer.Option(help="Folder for state and positions; OUTPUT/state unless given.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Config log with modes, as written by `watchgate mode set`.")
+    ] = None,
+    lists: Annotated[
+        Path | None, typer.Option(help="Folder of the policy's list files; the policy's own folder unless given.")
+    ] = None,
+    emit: Annotated[str, typer.Option(help="hits: verdicts where a rule fired; all: one for every event.")] = "hits",
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Wait for lines that are appended to a .jsonl file.")
+    ] = False,
+    checkpoint_interval: Annotated[str, typer.Option(help="How often progress is made durable.")] = "1s",
+    batch_size: Annotated[int, typer.Option(min=1, max=65_536, help="Events handled at once.")] = 16_384,
+    cache_size: Annotated[str, typer.Option(help="Memory for the rows of hot entities.")] = "256MB",
+    profile: Annotated[Path | None, typer.Option(help="Write the seconds spent in each stage to this file.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No table at the end.")] = False,
+) -> None:
+    """Judge events from files, and go on where the same command stopped.
+
+    Exit status 0 at the end of the input, 130 after Ctrl-C (with a checkpoint), 2 for what you can mend.
+    """
+    if emit not in ("hits", "all"):
+        raise CommandError(f"error: --emit takes hits or all, not {emit!r}")
+    try:
+        interval = parse_duration(checkpoint_interval)
+    except ValueError as error:
+        raise CommandError(f"error: --checkpoint-interval: {error}") from None
+    if Path(input).is_dir() and Path(input).resolve() == output.resolve():
+        raise CommandError(
+            f"error: {output} is the folder of the input, so what is written there would be read as events. Name another folder with --output."
+        )
+    configure_logs()
+    secret = os.environ.get("WATCHGATE_PII_KEY")
+    with mendable():
+        plan = JobPlan(
+            program=load_program(policy),
+            compile_policy=compile_document,
+            source=input,
+            output=output,
+            state=state or output / "state",
+            lists=lists or policy.parent,
+            config=config,
+            emit="all" if emit == "all" else "hits",
+            follow=follow,
+            checkpoint_ms=interval,
+            batch_size=batch_size,
+            cache_bytes=parse_size(cache_size),
+            pii_key=secret.encode()[:64] if secret else None,
+        )
+        job = EmbeddedJob(plan)
+        stop = _StopSignal()
+        try:
+            with show_progress() as report:
+                summary = job.run(stop.asked, report)
+        finally:
+            job.close()
+    if profile is not None:
+        profile.write_bytes(orjson.dumps({"events": summary.events, "seconds": summary.seconds}))
+    if not quiet:
+        print(summary_text(plan.program, summary), end="")
+    if summary.stopped:
+        print(
+            f"stopped with a checkpoint after {summary.events:,} events; the same command goes on from there",
+            file=sys.stderr,
+        )
+        sys.exit(stop.status)
+
+
+class _StopSignal:
+    """Ctrl-C and SIGTERM end a run after the batch at hand; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.status = 128 + number
+        signal.signal(number, signal.SIG_DFL)
+
+    def asked(self) -> bool:
+        return self.status != 0

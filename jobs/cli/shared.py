@@ -1,0 +1,67 @@
+"""What several commands need: loading a policy, errors that a person can mend, times and sizes as people write them."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+
+from integration.config_file import ConfigFileError
+from integration.list_files import ListFileError
+from integration.outputs import OutputError
+from integration.rocks_state import StateError
+from integration.sources import SourceError
+from jobs.engine import EngineError
+from operators.plan import Program
+from operators.program import compile_program
+from schemas.cloudevents import parse_iso
+from schemas.policy_file import PolicyError, load_policy, parse_policy
+
+_SIZE = re.compile(r"(\d+)\s*(KB|MB|GB)", re.IGNORECASE)
+_UNITS = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+
+
+class CommandError(Exception):
+    """Ends a command with a text for the person at the terminal, and an exit status."""
+
+    def __init__(self, text: str, status: int = 2) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@contextmanager
+def mendable() -> Iterator[None]:
+    """Turns the errors that a person can mend into a text without a traceback."""
+    try:
+        yield
+    except PolicyError as error:
+        raise CommandError(error.render()) from None
+    except (ConfigFileError, EngineError, ListFileError, OutputError, SourceError, StateError) as error:
+        raise CommandError(f"error: {error}") from None
+
+
+def load_program(path: Path) -> Program:
+    """The compiled policy of a file."""
+    return compile_program(load_policy(path))
+
+
+def compile_document(document: dict[str, object]) -> Program:
+    """The compiled policy of a config record."""
+    return compile_program(parse_policy(orjson.dumps(document).decode(), "policy record"))
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size such as `256MB`."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise CommandError(f"error: {text!r} is not a size: write a whole number and KB, MB or GB, for example 256MB")
+    return int(match[1]) * _UNITS[match[2].upper()]
+
+
+def parse_time(text: str) -> int:
+    """Milliseconds of an ISO 8601 time."""
+    try:
+        return parse_iso(text)
+    except ValueError as error:
+        raise CommandError(f"error: {error}") from None

@@ -1,0 +1,321 @@
+"""The five stages over one stream of batches: what the embedded runtime, simulation and `features` share.
+
+It holds no file and no clock. `process` takes decoded events and gives documents; `changes` gives what a checkpoint
+must write; a new engine on the same state goes on as if nothing had happened.
+"""
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+
+import numpy as np
+import orjson
+
+from operators.act import Actor
+from operators.batch import DeadRecord
+from operators.clock import Mask, RunningClock
+from operators.cooldowns import Cooldowns
+from operators.decode import Decoded
+from operators.decode_times import Milliseconds
+from operators.documents import dead_letter, status
+from operators.fuses import Fuses
+from operators.intake import settle
+from operators.judge import Emit, judge
+from operators.layout import Layout
+from operators.modes import standing
+from operators.observe import KindObserver, Observed, observe
+from operators.plan import Program
+from operators.repeats import Block, RecentIds
+from operators.stamp import Stamped, stamp
+from operators.store import Changes, State
+from operators.timeline import NEVER, Timeline, TimelineError
+
+Document = dict[str, object]
+
+FORMAT = 1
+"""Of everything in a state. A newer one is refused; an older one is migrated here."""
+
+
+class EngineError(Exception):
+    """The state does not fit the policy; the text says why and what to do."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one batch gave: documents by topic, in the order of the events, and the feature frames if they were asked for."""
+
+    documents: dict[str, list[Document]] = field(default_factory=dict)
+    observed: list[tuple[Stamped, Observed]] = field(default_factory=list)
+
+    def add(self, topic: str, document: Document) -> None:
+        self.documents.setdefault(topic, []).append(document)
+
+
+class Engine:
+    """Stages, their state, and the counts of the final table.
+
+    `compile_policy` turns a policy document of the config log into a program. `emit` is `hits` or `all`.
+    `keep_observed` keeps each batch's feature columns in the outcome.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        state: State,
+        compile_policy: Callable[[dict[str, object]], Program],
+        *,
+        timeline_id: str | None = None,
+        emit: Emit = "hits",
+        pii_key: bytes = b"",
+        cache_bytes: int = 256 << 20,
+        keep_observed: bool = False,
+    ) -> None:
+        self.state = state
+        self.emit = emit
+        self.pii_key = pii_key
+        self.keep_observed = keep_observed
+        self.counts: Counter[str] = Counter()
+        self.rules: Counter[tuple[str, str]] = Counter()
+        """(rule, one of live, shadow, acted, shadow_acted, cooled): hits and what came of them."""
+        self.seconds: dict[str, float] = dict.fromkeys(("intake", "stamp", "observe", "judge", "act"), 0.0)
+        self.intake = RunningClock(None, None)
+        self.base = program
+        self.program = program
+        self._timeline_id = timeline_id
+        self.timeline = Timeline(program, compile_policy, timeline_id or "0", configured=timeline_id is not None)
+        self.fuses = Fuses()
+        self.cooldowns = Cooldowns(state.family("cooldowns"))
+        self.actor = Actor(program.name, self.cooldowns, self.fuses)
+        # The salt of the table of ids changes no answer; a secret one keeps ids from being made to collide in it.
+        self.recent = RecentIds(program.policy.repeats, secrets.randbits(63))
+        self._ids: list[str] = []
+        self.notices = self._restore(timeline_id)
+        self._share = cache_bytes // max(1, sum(kind.stateful for kind in program.kinds.values()))
+        self.observers = {name: self._observer(name) for name, kind in self.program.kinds.items() if kind.stateful}
+
+    def _observer(self, kind: str) -> KindObserver:
+        observer = KindObserver(self.program.kinds[kind], self.state.family(f"rows:{kind}"), self._share)
+        for description in orjson.loads(self.state.document(f"layouts:{kind}") or b"[]"):
+            observer.know(Layout.from_description(description))
+        return observer
+
+    @property
+    def clock(self) -> int | None:
+        """The ingest clock, ms; None before the first event."""
+        return self.intake.clock_ms
+
+    # a state that was left
+
+    def _restore(self, timeline_id: str | None) -> list[Document]:
+        found = self.state.document("engine")
+        if found is None:
+            return []
+        saved = orjson.loads(found)
+        if saved["format"] > FORMAT:
+            raise EngineError(
+                f"the state has format {saved['format']}, this version of Watchgate reads up to {FORMAT}. Use the version that wrote it, or start with an empty --state."
+            )
+        if saved["policy"] != self.program.name:
+            raise EngineError(
+                f"the state belongs to policy {saved['policy']}, this is policy {self.program.name}. Name the state folder of {self.program.name} with --state, or an empty one."
+            )
+        if timeline_id is None and saved["timeline"] is not None:
+            raise EngineError(
+                f"the state was made with config timeline {saved['timeline']}, and no config is given. Give the config it was made with (--config), or an empty --state."
+            )
+        if saved["timeline"] not in (None, timeline_id):
+            raise EngineError(
+                f"the state was made with config timeline {saved['timeline']}, this config has timeline {timeline_id}. Give the config it was made with, or an empty --state."
+            )
+        self.intake.clock_ms = saved["clock"]
+        self.counts.update(saved["counts"])
+        self.rules.update({(rule, what): n for rule, what, n in saved["rules"]})
+        try:
+            notices = self.timeline.restore(saved["stages"]["timeline"].encode())
+            self.fuses.restore(saved["stages"]["fuses"].encode())
+        except (TimelineError, ValueError) as error:
+            raise EngineError(str(error)) from None
+        self.recent.restore(self._restored_ids(saved["ids"]))
+        if saved["digest"] != self.base.digest:
+            detail: Document = {"digest": self.base.digest, "before": saved["digest"]}
+            message = f"policy {self.base.name} changed since the state was made: features that kept their definition keep their state"
+            notices.append(status("policy_applied", self.base.name, message, at_ms=self.clock, detail=detail))
+        else:
+            # Going on with what was in force is no news: a run that was stopped and one that was not write the same.
+            notices = [notice for notice in notices if notice["kind"] != "policy_applied"]
+        # Rows were left in the layout of the policy in force, which may be one of the config log.
+        self.program = self.timeline.at(NEVER if self.clock is None else self.clock).program
+        return notices
+
+    def _restored_ids(self, names: list[str]) -> list[Block]:
+        self._ids = names
+        blocks = []
+        for name, value in zip(names, self.state.family("ids").get_many([n.encode() for n in names]), strict=True):
+            ids, payloads = np.frombuffer(value or b"", dtype=np.uint64).reshape(2, -1)
+            blocks.append(Block(int(name.split("/")[0]), ids, payloads))
+        return blocks
+
+    # one batch
+
+    def offer_config(self, records: list[bytes]) -> list[Document]:
+        """Folds config records; the status documents say what was applied or rejected."""
+        return [status for record in records for status in self.timeline.offer(record, self.clock)]
+
+    def process(
+        self,
+        decoded: Decoded,
+        following: Milliseconds,
+        payload: Callable[[int], bytes],
+        broken: Sequence[DeadRecord] = (),
+        forged: Mask | None = None,
+    ) -> Outcome:
+        """The documents of one batch of decoded events; O(events).
+
+        `broken`: what the source could not make a record of. The rest as `operators.intake.settle` takes it.
+        """
+        started = perf_counter()
+        outcome = Outcome()
+        settled = settle(decoded, following, self.intake, self.recent, payload, forged)
+        started = self._spent("intake", started)
+        stamped, refused = stamp(settled.batch, self.timeline)
+        self._spent("stamp", started)
+        self.counts["repeated"] += settled.repeated
+        dead = [*broken, *settled.batch.dead, *_with_payload(decoded, refused, payload)]
+        for record in _in_order(decoded, dead):
+            outcome.add("deadletter", dead_letter(self.base.name, record))
+        self.counts["dead"] += len(dead)
+        for part in stamped:
+            self._run(part, outcome)
+        return outcome
+
+    def _run(self, part: Stamped, outcome: Outcome) -> None:
+        if part.program is not self.program:
+            self._replan(part.program)
+        started = perf_counter()
+        observed = observe(part.frame, part.program, self.observers)
+        started = self._spent("observe", started)
+        judged = judge(part, observed, emit=self.emit, pii_key=self.pii_key)
+        started = self._spent("judge", started)
+        acted = self.actor.act(judged.hits)
+        self._spent("act", started)
+        for mode, document in judged.verdicts:
+            outcome.add("verdicts" if mode == "live" else "verdicts.shadow", document)
+        for mode, document in acted.enforcement:
+            outcome.add("enforcement" if mode == "live" else "enforcement.shadow", document)
+        for document in (*part.errors, *judged.errors, *acted.status):
+            outcome.add("status", document)
+        if self.keep_observed:
+            outcome.observed.append((part, observed))
+        self.counts["judged"] += judged.judged
+        self.counts["late"] += observed.late_dropped
+        self.rules.update(judged.counts)
+        self.rules.update(
+            {(rule, "acted" if mode == "live" else "shadow_acted"): n for (rule, mode), n in acted.acted.items()}
+        )
+        self.rules.update(
+            {(rule, "cooled" if mode == "live" else "shadow_cooled"): n for (rule, mode), n in acted.cooled.items()}
+        )
+
+    def _spent(self, stage: str, started: float) -> float:
+        now = perf_counter()
+        self.seconds[stage] += now - started
+        return now
+
+    def _replan(self, program: Program) -> None:
+        self.program = program
+        for name, kind in program.kinds.items():
+            if name in self.observers:
+                self.observers[name].replan(kind)
+            elif kind.stateful:  # the first feature of a kind that was only a target
+                self.observers[name] = self._observer(name)
+
+    def modes_now(self) -> dict[str, str]:
+        """The mode of each rule at the ingest clock, with what holds a live one back."""
+        epoch = self.timeline.at(NEVER if self.clock is None else self.clock)
+        stands = {rule.name: standing(rule, epoch) for rule in epoch.program.rules}
+        return {
+            name: f"{s.mode} ({s.doubt})" if s.doubt not in (None, "mode") else s.mode for name, s in stands.items()
+        }
+
+    # one checkpoint
+
+    @property
+    def needs_checkpoint(self) -> bool:
+        """True when changed rows fill half of a cache: they may not be evicted before they are written."""
+        return any(observer.needs_flush for observer in self.observers.values())
+
+    def changes(self) -> Changes:
+        """All that changed since the last call. The caller commits it, or ends: there is no second chance for these rows."""
+        changes = Changes()
+        for name, observer in self.observers.items():
+            keys, values = observer.take_dirty()
+            changes.rows[f"rows:{name}"] = (list(keys), list(values))
+            changes.documents[f"layouts:{name}"] = orjson.dumps(
+                [layout.describe() for layout in observer.layouts.values()]
+            )
+        cooled = self.cooldowns.take_dirty()
+        changes.rows["cooldowns"] = ([key for key, _ in cooled], [value for _, value in cooled])
+        changes.rows["ids"] = self._new_ids()
+        changes.documents["engine"] = orjson.dumps(
+            {
+                "format": FORMAT,
+                "policy": self.program.name,
+                "digest": self.base.digest,
+                "timeline": self._timeline_id,
+                "clock": self.clock,
+                "counts": dict(self.counts),
+                "rules": [[rule, what, n] for (rule, what), n in sorted(self.rules.items())],
+                "stages": {"timeline": self.timeline.snapshot().decode(), "fuses": self.fuses.snapshot().decode()},
+                "ids": self._ids,
+            }
+        )
+        changes.documents["policy"] = orjson.dumps(self.program.policy.model_dump(mode="json", exclude_defaults=True))
+        return changes
+
+    def _new_ids(self) -> tuple[list[bytes], list[bytes | None]]:
+        """Appends the ids of this checkpoint; forgets the generations that the memory of ids has dropped."""
+        keys: list[bytes] = []
+        values: list[bytes | None] = []
+        number = int(self._ids[-1].split("/")[1]) if self._ids else 0
+        for block in self.recent.take_new():
+            number += 1
+            name = f"{block.generation:08d}/{number:08d}"
+            self._ids.append(name)
+            keys.append(name.encode())
+            values.append(np.concatenate([block.ids, block.payloads]).tobytes())
+        gone = [name for name in self._ids if int(name.split("/")[0]) < self.recent.oldest]
+        self._ids = self._ids[len(gone) :]
+        keys += [name.encode() for name in gone]
+        values += [None] * len(gone)
+        return keys, values
+
+
+def _with_payload(
+    decoded: Decoded, refused: Sequence[DeadRecord], payload: Callable[[int], bytes]
+) -> Iterator[DeadRecord]:
+    """Records that were refused after decoding, with their bytes: a dead letter says what the record was."""
+    for record in refused:
+        source = decoded.sources.index((record.origin.name, record.origin.partition))
+        same = (decoded.frame["__source"] == source) & (decoded.frame["__offset"] == record.origin.offset)
+        yield replace(record, payload=payload(int(decoded.rows[same.arg_true()[0]])))
+
+
+def _in_order(decoded: Decoded, dead: list[DeadRecord]) -> list[DeadRecord]:
+    """Dead records of several stages in the order in which their records arrived, however the batch was cut."""
+    if len(dead) < 2:
+        return dead
+    index, offsets = decoded.frame["__source"].to_numpy(), decoded.frame["__offset"].to_numpy()
+    arrival = {record.origin: row for record, row in zip(decoded.dead, decoded.dead_rows, strict=False)}
+
+    def place(record: DeadRecord) -> tuple[int, int]:
+        origin = record.origin
+        if origin in arrival:
+            return arrival[origin], origin.offset
+        # A row that is no record of the call (a broken table row) stands behind the last one before it in its file.
+        source = decoded.sources.index((origin.name, origin.partition))
+        before = np.flatnonzero((index == source) & (offsets <= origin.offset))
+        return (int(decoded.rows[before[-1]]) if len(before) else -1), origin.offset
+
+    return sorted(dead, key=place)

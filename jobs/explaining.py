@@ -1,0 +1,99 @@
+"""Why a rule fired for one event or did not, with the values it saw and what would have turned the answer."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from jobs.engine import Outcome
+from jobs.simulation import Simulation
+from operators.expressions import Explanation, explain
+from operators.keys import key_bytes
+from operators.modes import resolve, standing, warm_from
+from operators.observe import Observed
+from operators.plan import RulePlan
+from operators.stamp import Stamped, derive
+
+
+class NotJudged(Exception):
+    """There is nothing to explain; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """An event's terms, and in which mode the rule stood for it."""
+
+    rule: RulePlan
+    event_id: str
+    event_type: str
+    explanation: Explanation
+    mode: str
+    shadow_reason: str | None
+
+    @property
+    def fired(self) -> bool:
+        return self.explanation.fired is True
+
+
+def explain_event(simulation: Simulation, rule: str, event_id: str) -> Explained:
+    """Runs the source up to the event. Raises NotJudged when the event is not there, is dead, or is none of the rule's types."""
+    simulation.keep_observed = True
+    for outcome in simulation:
+        for stamped, observed in outcome.observed:
+            rows = observed.frame.with_row_index("__at").filter(pl.col("event_id") == event_id)
+            if rows.height:
+                return _explained(stamped, observed, rows, rule)
+        _refuse_dead(outcome, event_id)
+    raise NotJudged(
+        f"there is no event {event_id} in {simulation.source}. Give the id as it stands in the record; `watchgate features` lists all ids."
+    )
+
+
+def _refuse_dead(outcome: Outcome, event_id: str) -> None:
+    for document in outcome.documents.get("deadletter", ()):
+        if document["event_id"] == event_id:
+            raise NotJudged(
+                f"event {event_id} was not judged, it is a dead letter: {document['detail']} ({document['reason']}; {document['hint']})"
+            )
+
+
+def _explained(stamped: Stamped, observed: Observed, rows: pl.DataFrame, rule: str) -> Explained:
+    plan = next(r for r in stamped.program.rules if r.name == rule)
+    frame, _, _ = derive(rows, stamped.program.late)
+    row = frame.row(0, named=True)
+    if plan.types is not None and row["event_type"] not in plan.types:
+        raise NotJudged(f"rule {rule} looks at {', '.join(plan.types)}, event {row['event_id']} is {row['event_type']}")
+    explanation = explain(plan.when, row)
+    epoch = stamped.epochs[int(stamped.epoch_index[row["__at"]])]
+    stand = standing(plan, epoch)
+    mode, reason = "off", None
+    if not stand.off:
+        target = key_bytes(frame, stamped.program.kinds[plan.target_kind])[0]
+        ingest = int(frame["ingest_time"].to_physical()[0])
+        mode, reason = resolve(stand, plan.name, target, ingest, warm_from(plan, stamped.since))
+    return Explained(plan, row["event_id"], row["event_type"], explanation, mode, reason)
+
+
+def sentence(explained: Explained) -> str:
+    """One sentence for a person: what fired, on which values, and what would have turned it."""
+    because = ", ".join(_term(term.text, term.operands) for term in explained.explanation.terms if term.value is True)
+    verb = "fired" if explained.fired else "did not fire"
+    text = f"{explained.rule.name} {verb} for {explained.event_type} {explained.event_id}"
+    if because:
+        text += f" because {because}" if explained.fired else f"; what holds: {because}"
+    flips = explained.explanation.flips
+    # A bound tells an operator more than a flag that would have been the other way.
+    flip = next((f for f in flips if any(c.isdigit() for c in f)), flips[0] if flips else None)
+    return text + (f"; {flip}" if flip else "")
+
+
+def _term(text: str, operands: list[tuple[str, object]]) -> str:
+    values = ", ".join(f"{name} is {_shown(value)}" for name, value in operands)
+    return f"{text} ({values})" if values else text
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.15g}"
+    if isinstance(value, str) and len(value) > 60:
+        return value[:60] + "..."
+    return str(value)

@@ -1,0 +1,65 @@
+"""The table at the end of a run: what each rule found, and what came of it."""
+
+from io import StringIO
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.embedded import Summary
+from jobs.labels import Measured
+from jobs.wilson import wilson
+from operators.plan import Program
+
+
+def summary_text(
+    program: Program, summary: Summary, measured: dict[str, Measured] | None = None, width: int = 118
+) -> str:
+    """The table and the counts below it, as plain text."""
+    out = StringIO()
+    console = Console(file=out, width=width, color_system=None)
+    if program.rules:
+        console.print(rule_table(program, summary, measured))
+    console.print(counts_line(summary))
+    return out.getvalue()
+
+
+def rule_table(program: Program, summary: Summary, measured: dict[str, Measured] | None = None) -> Table:
+    """One row a rule. `hits` are verdicts; `acted` what was left of them after cooldown and fuse, in brackets what live would have done."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("rule", no_wrap=True)
+    table.add_column("mode at the end", no_wrap=True)
+    for name in ("live hits", "shadow hits", "acted", "would have acted"):
+        table.add_column(name, justify="right")
+    if measured is not None:
+        table.add_column("precision (95 %)", justify="right", no_wrap=True)
+        table.add_column("recall (95 %)", justify="right", no_wrap=True)
+    for rule in program.rules:
+        counts = [summary.rules.get((rule.name, what), 0) for what in ("live", "shadow", "acted", "shadow_acted")]
+        cells = [rule.name, summary.modes.get(rule.name, rule.mode), *(f"{n:,}" for n in counts)]
+        if measured is not None:
+            one = measured.get(rule.name, Measured(0, 0, 0, 0))
+            cells += [_share(one.right, one.fired), _share(one.caught, one.bad)]
+        table.add_row(*cells)
+    return table
+
+
+def counts_line(summary: Summary) -> str:
+    """The counts of the whole state in one line."""
+    counts = summary.counts
+    parts = [
+        f"{counts.get(name, 0):,} {words}"
+        for name, words in (
+            ("judged", "judged"),
+            ("dead", "dead letters"),
+            ("repeated", "repeated"),
+            ("late", "too late for a window"),
+        )
+    ]
+    return f"{summary.events:,} events read: " + ", ".join(parts)
+
+
+def _share(part: int, whole: int) -> str:
+    bounds = wilson(part, whole)
+    if bounds is None:
+        return "-"
+    return f"{part / whole:.2f} ({bounds[0]:.2f}-{bounds[1]:.2f})"

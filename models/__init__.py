@@ -1,0 +1,1 @@
+"""The ONNX registry, scoring and training."""

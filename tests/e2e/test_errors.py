@@ -1,0 +1,681 @@
+"""Bad input in its exact words: what, where, what to do; exit status 2, and nothing that was committed is lost."""
+
+import errno
+import fcntl
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+
+from integration.rocks_state import RocksState
+from operators.store import Changes
+from tests.e2e.conftest import START, Done, Json, Shop, crowd, pay, post, spoiled, write_lines
+
+TAKES = ".jsonl, .jsonl.gz, .csv, .parquet, a folder of them, or - for standard input"
+
+
+def error_of(shop: Shop, *arguments: object, status: int = 2) -> str:
+    """What a command says that must fail: nothing else, and no traceback."""
+    done = shop.watchgate(*arguments)
+    assert done.status == status, done
+    lines = [line for line in done.err.splitlines() if not line.startswith('{"')]
+    assert "Traceback" not in done.err
+    return "\n".join(lines).strip()
+
+
+def run_error(shop: Shop, source: object, *options: object, output: str = "out") -> str:
+    """What `watchgate run` says; nothing must have come out."""
+    folder = shop.folder / output
+    before = {path.name: path.read_bytes() for path in folder.glob("*.jsonl")} if folder.exists() else {}
+    said = error_of(shop, "run", shop.policy, "--input", source, "--output", folder, *options)
+    after = {path.name: path.read_bytes() for path in folder.glob("*.jsonl")} if folder.exists() else {}
+    assert {name: content for name, content in after.items() if content} == {n: c for n, c in before.items() if c}
+    return said
+
+
+# inputs
+
+
+def test_a_missing_input_names_the_nearest_file_and_the_run_can_be_repeated(shop: Shop) -> None:
+    events = shop.write(crowd(60))
+    wrong = shop.folder / "event.jsonl"
+    assert run_error(shop, wrong) == f"error: there is no file {wrong}; did you mean {events}?"
+    nowhere = shop.folder / "no" / "where.csv"
+    assert run_error(shop, nowhere) == f"error: there is no file {nowhere}, and no folder {nowhere.parent}; check the path"
+    shop.run(events)
+    shop.run(events, "whole")
+    assert shop.files() == shop.files("whole")
+
+
+def test_an_empty_folder_and_an_unknown_ending_say_what_is_taken(shop: Shop) -> None:
+    empty = shop.folder / "empty"
+    empty.mkdir()
+    assert run_error(shop, empty) == (
+        f"error: the folder {empty} holds no input: no file in it ends in .jsonl, .jsonl.gz, .csv, .parquet"
+    )
+    (empty / "events.xlsx").touch()
+    assert run_error(shop, empty / "events.xlsx") == (
+        f"error: cannot tell what {empty}/events.xlsx is (.xlsx); watchgate takes {TAKES}"
+    )
+
+
+def test_an_unreadable_folder_says_who_needs_permission(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated: root may read everything."""
+    closed = shop.folder / "closed"
+    closed.mkdir()
+    listed = Path.iterdir
+
+    def iterdir(path: Path) -> Iterator[Path]:
+        if path == closed:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert run_error(shop, closed) == (
+        f"error: cannot read the folder {closed}: permission denied; give read permission to the user that runs watchgate"
+    )
+
+
+def test_the_output_folder_must_not_be_the_input_folder(shop: Shop) -> None:
+    """What is written there would be read as events."""
+    data = shop.folder / "data"
+    data.mkdir()
+    write_lines(data / "events.jsonl", crowd(5))
+    assert run_error(shop, data, output="data") == (
+        f"error: {data} is the folder of the input, so what is written there would be read as events. "
+        "Name another folder with --output."
+    )
+
+
+def test_a_damaged_input_gives_what_came_before_and_fails_again_until_it_is_mended(shop: Shop) -> None:
+    import gzip
+
+    events = spoiled(crowd(200))
+    whole = gzip.compress(b"".join((e if isinstance(e, bytes) else orjson.dumps(e)) + b"\n" for e in events))
+    source = shop.folder / "events.jsonl.gz"
+    source.write_bytes(whole)
+    shop.run(source, "whole")
+    source.write_bytes(whole[: len(whole) // 2])
+    said = error_of(shop, "run", shop.policy, "--input", source, "--output", shop.folder / "out", "--batch-size", 20)
+    assert said.startswith(f"error: {source} ends in the middle: ")
+    assert said.endswith(" complete records could be read, what comes after is lost; copy or compress the file again")
+    source.write_bytes(whole)
+    shop.run(source)
+    assert shop.files() == shop.files("whole")
+
+
+def test_an_input_that_shrank_since_is_refused(shop: Shop) -> None:
+    events = crowd(100)
+    source = shop.write(events)
+    shop.run(source)
+    size = source.stat().st_size
+    shop.write(events[:50])
+    assert run_error(shop, source) == (
+        f"error: {source} is shorter than at the last checkpoint (byte {size:,}): it was replaced or cut; "
+        "put the file back, or start over with another state folder"
+    )
+
+
+# policies
+
+
+def policy_error(shop: Shop, *swaps: tuple[str, str]) -> str:
+    """What run, check and features say, which must be the same and come before anything is read or made."""
+    shop.change(*swaps)
+    source = shop.write(crowd(3))
+    said = error_of(shop, "rules", "check", shop.policy)
+    assert run_error(shop, source) == said
+    assert error_of(shop, "features", shop.policy, "--input", source, "--output", shop.folder / "f.parquet") == said
+    assert not (shop.folder / "out").exists() and not list(shop.folder.glob("f.parquet*"))
+    return said.replace(str(shop.policy), "policy.yaml")
+
+
+def test_a_policy_with_an_unknown_field(shop: Shop) -> None:
+    assert policy_error(shop, ("severity: high", "severty: high")) == (
+        "policy.yaml:20:145: `severty` is not a key of a rule\n"
+        "  ...sts_10m >= 4, action: limit, target: account, mode: live, warmup: ignore, cooldown: 2m, expires: 1h, severty: high, po...\n"
+        "  did you mean `severity`?"
+    )
+
+
+def test_a_rule_over_a_missing_feature(shop: Shop) -> None:
+    assert policy_error(shop, ("posts_10m >= 4", "post_10m >= 4")) == (
+        "policy.yaml:20:28: unknown column post_10m\n"
+        "    burst: {on: post, when: post_10m >= 4, action: limit\n"
+        "                            ^^^^^^^^\n"
+        "  did you mean posts_10m?"
+    )
+
+
+def test_a_missing_policy_and_one_that_is_no_policy(shop: Shop) -> None:
+    missing = shop.folder / "polcy.yaml"
+    assert error_of(shop, "rules", "check", missing) == f"{missing}: there is no such file"
+    shop.policy.write_bytes(b"\xff\xfe\x00")
+    assert "policy.yaml" in error_of(shop, "rules", "check", shop.policy)
+
+
+UNAVAILABLE = {
+    "surprise": ("features:", "features:\n  odd: {surprise: 1m, by: account}"),
+    "envelope": ("features:", "features:\n  odd: {envelope: 1m, by: account}"),
+    "labels": ("features:", "features:\n  odd: {mean: label.fraud, by: account, over: 1d}"),
+    "models": ("rules:", "models: {odd: {version: 1, inputs: [amount]}}\nrules:"),
+}
+
+
+@pytest.mark.parametrize("part", UNAVAILABLE)
+def test_parts_of_later_versions_have_their_place_and_say_so(shop: Shop, part: str) -> None:
+    said = policy_error(shop, UNAVAILABLE[part])
+    assert said == {
+        "surprise": (
+            "policy.yaml:12:9: feature odd: surprise is not available yet\n"
+            "    odd: {surprise: 1m, by: account}\n"
+            "          ^\n"
+            "  remove the feature; windows (count, sum, mean, rate, distinct, ...) are available"
+        ),
+        "envelope": (
+            "policy.yaml:12:9: feature odd: envelope is not available yet\n"
+            "    odd: {envelope: 1m, by: account}\n"
+            "          ^\n"
+            "  remove the feature; windows (count, sum, mean, rate, distinct, ...) are available"
+        ),
+        "labels": (
+            "policy.yaml:12:3: feature odd: labels are not available yet\n"
+            "    odd: {mean: label.fraud, by: account, over: 1d}\n"
+            "    ^\n"
+            "  remove the feature, or read a field of the event"
+        ),
+        "models": (
+            "policy.yaml:18:10: model odd: models are not available yet\n"
+            "  models: {odd: {version: 1, inputs: [amount]}}\n"
+            "           ^\n"
+            "  remove models: and the rules that read it"
+        ),
+    }[part]
+
+
+# state and output folders
+
+
+def test_the_state_of_another_policy(shop: Shop) -> None:
+    events = shop.write(crowd(60))
+    shop.run(events)
+    before = shop.files()
+    shop.change(("policy: shop", "policy: bazaar"))
+    assert run_error(shop, events) == (
+        "error: the state belongs to policy shop, this is policy bazaar. "
+        "Name the state folder of bazaar with --state, or an empty one."
+    )
+    shop.change(("policy: bazaar", "policy: shop"))
+    assert "\n0 events read: 60 judged" in shop.run(events).out
+    assert shop.files() == before
+
+
+def change_document(state: Path, name: str, **values: object) -> None:
+    store = RocksState(state)
+    document = orjson.loads(store.document(name) or b"{}")
+    store.commit(Changes(documents={name: orjson.dumps(document | values)}))
+    store.close()
+
+
+def test_the_state_of_a_newer_version(shop: Shop) -> None:
+    events = shop.write(crowd(60))
+    shop.run(events)
+    change_document(shop.folder / "out" / "state", "engine", format=99)
+    assert run_error(shop, events) == (
+        "error: the state has format 99, this version of Watchgate reads up to 1. "
+        "Use the version that wrote it, or start with an empty --state."
+    )
+    change_document(shop.folder / "out" / "state", "engine", format=1)
+    assert "\n0 events read: 60 judged" in shop.run(events).out
+
+
+def test_a_state_that_another_process_uses(shop: Shop) -> None:
+    events = shop.write(crowd(60))
+    state = shop.folder / "out" / "state"
+    state.mkdir(parents=True)
+    other = subprocess.Popen(["sleep", "1000"])
+    try:
+        handle = os.open(state / "watchgate.lock", os.O_RDWR | os.O_CREAT)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        os.write(handle, f"{other.pid}\n".encode())
+        assert run_error(shop, events) == (
+            f"error: state folder {state} is in use by process {other.pid}. "
+            "Wait for it to end, or name another folder with --state."
+        )
+        os.close(handle)
+    finally:
+        other.kill()
+        other.wait()
+    shop.run(events)
+
+
+def test_a_job_that_could_not_begin_keeps_no_lock(shop: Shop) -> None:
+    events = shop.write(crowd(20))
+    for _ in range(2):
+        assert run_error(shop, shop.folder / "none.jsonl").startswith("error: there is no file")
+    shop.run(events)
+
+
+def test_the_output_of_another_run(shop: Shop) -> None:
+    events = shop.write(crowd(60))
+    shop.run(events)
+    assert run_error(shop, events, "--state", shop.folder / "fresh") == (
+        f"error: {shop.folder}/out/verdicts.jsonl already holds the output of another run. "
+        "Name an empty folder with --output, or the state folder of that run with --state to go on with it."
+    )
+
+
+def test_an_output_file_that_somebody_cut(shop: Shop) -> None:
+    events = shop.write(crowd(60))
+    shop.run(events)
+    verdicts = shop.folder / "out" / "verdicts.jsonl"
+    whole = verdicts.read_bytes()
+    verdicts.write_bytes(whole[:-10])
+    said = (
+        f"error: {verdicts} has {{}} bytes, but {len(whole)} were committed: it was changed or removed since. "
+        "Restore it, or start anew with an empty --output and an empty --state."
+    )
+    assert run_error(shop, events) == said.format(len(whole) - 10)
+    verdicts.unlink()
+    assert run_error(shop, events) == said.format(0)
+    verdicts.write_bytes(whole)
+    assert "\n0 events read" in shop.run(events).out
+
+
+def test_an_output_folder_that_is_a_file(shop: Shop) -> None:
+    events = shop.write(crowd(10))
+    (shop.folder / "file").touch()
+    assert run_error(shop, events, "--state", shop.folder / "state", output="file") == (
+        f"error: output folder {shop.folder}/file cannot be written: File exists. "
+        "Name a folder that can be written with --output."
+    )
+    assert run_error(shop, events, "--state", shop.folder / "file") == (
+        f"error: state folder {shop.folder}/file cannot be made: File exists. "
+        "Name a folder that can be written with --state."
+    )
+
+
+# a full disk
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch, call: str, after: int, half: bool = False) -> None:
+    """The disk is full from the call after the next `after` on; with `half` a part of the line was still written."""
+    real: Callable[..., object] = getattr(os, call)
+    left = after
+
+    def failing(*arguments: object) -> object:
+        nonlocal left
+        left -= 1
+        if left == -1 and half:
+            handle, data = arguments
+            return real(handle, memoryview(data)[: len(data) // 2])  # type: ignore[arg-type]
+        if left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*arguments)
+
+    monkeypatch.setattr(os, call, failing)
+
+
+@pytest.mark.parametrize(
+    ("call", "after", "half"), [("write", 1, False), ("write", 9, True), ("fsync", 0, False), ("fsync", 11, False)]
+)
+def test_a_full_disk_loses_nothing_that_was_committed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, call: str, after: int, half: bool
+) -> None:
+    events = shop.write(spoiled(crowd(200)))
+    shop.run(events, "whole")
+    options = ("--batch-size", 20, "--checkpoint-interval", "1ms")
+    with monkeypatch.context() as patch:
+        full_disk(patch, call, after, half)
+        said = error_of(shop, "run", shop.policy, "--input", events, "--output", shop.folder / "out", *options)
+    told = {
+        "write": "cannot be written: No space left on device. Nothing after the last checkpoint is kept; "
+        "free space on the disk and run the same command again: it goes on from there.",
+        "fsync": "cannot be made durable: No space left on device. "
+        "Check the disk and run the same command again: it goes on from the last checkpoint.",
+    }[call]
+    assert said.startswith(f"error: {shop.folder}/out/") and said.endswith(f".jsonl {told}")
+    shop.run(events, "out", *options)
+    assert shop.files() == shop.files("whole")
+
+
+def test_a_state_that_cannot_be_committed_loses_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = shop.write(spoiled(crowd(200)))
+    shop.run(events, "whole")
+    options = ("--batch-size", 20, "--checkpoint-interval", "1ms")
+    commit, left = RocksState.commit, 5
+
+    class Full:
+        def __init__(self, database: object) -> None:
+            self.database = database
+
+        def write(self, *_: object) -> None:
+            raise Exception("IO error: No space left on device: While appending to file")
+
+        def close(self) -> None:
+            self.database.close()  # type: ignore[attr-defined]
+
+    def failing(self: RocksState, changes: Changes) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            self._db = Full(self._db)
+        commit(self, changes)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RocksState, "commit", failing)
+        said = error_of(shop, "run", shop.policy, "--input", events, "--output", shop.folder / "out", *options)
+    assert said == (
+        f"error: state folder {shop.folder}/out/state cannot be written: "
+        "IO error: No space left on device: While appending to file. Nothing of this checkpoint is kept; "
+        "free space on the disk and run the same command again: it goes on from the checkpoint before."
+    )
+    shop.run(events, "out", *options)
+    assert shop.files() == shop.files("whole")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Ten megabytes, really."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", str(where)], capture_output=True)
+    if made.returncode:
+        pytest.skip(f"no small disk can be mounted here: {made.stderr.decode().strip()}")
+    try:
+        yield where
+    finally:
+        subprocess.run(["umount", "--lazy", str(where)], check=True)
+
+
+@pytest.mark.parametrize("full", ["out", "state"])
+def test_a_disk_that_is_really_full(shop: Shop, small_disk: Path, full: str) -> None:
+    """The outputs, or the state; after space was made, the same command completes as if nothing had been."""
+    events = shop.write(spoiled(crowd(1_500)))
+    out = small_disk / "out" if full == "out" else shop.folder / "out"
+    state = small_disk / "state" if full == "state" else shop.folder / "state"
+    options = ("--state", state, "--emit", "all", "--batch-size", 100, "--checkpoint-interval", "1ms")
+    shop.run(events, "whole", "--emit", "all")
+    command = ("run", shop.policy, "--input", events, "--output", out, *options)
+    ballast = small_disk / "ballast"
+    room = 300_000 if full == "out" else 400_000
+    with ballast.open("wb") as file:
+        free = os.statvfs(small_disk)
+        file.write(b"\0" * max(free.f_bavail * free.f_frsize - room, 0))
+    said = error_of(shop, *command)
+    assert said.startswith("error: ") and "No space left on device" in said and str(small_disk) in said
+    assert "free space on the disk" in said or "with free space" in said
+    ballast.unlink()
+    done = shop.watchgate(*command)
+    assert done.status == 0, done.err
+    assert {t: (out / f"{t}.jsonl").read_bytes() for t in shop.files("whole")} == shop.files("whole")
+
+
+# config logs and lists
+
+
+def config(shop: Shop, *records: Json, timeline: str = "t1", name: str = "config.jsonl") -> Path:
+    return write_lines(shop.folder / name, [{"timeline": timeline}, *records])
+
+
+def mode(rule: str, text: str, **more: object) -> Json:
+    return {"key": f"mode/{rule}", "value": {"mode": text}, "by": "ann", "reason": "why", **more}
+
+
+def test_a_missing_config_file(shop: Shop) -> None:
+    events, missing = shop.write(crowd(10)), shop.folder / "modes.jsonl"
+    said = (
+        f"error: config file {missing} does not exist. Make it with: watchgate mode set RULE shadow --config {missing} "
+        "--reason TEXT, or leave --config out to run with the modes that the policy writes."
+    )
+    assert run_error(shop, events, "--config", missing) == said
+    assert error_of(shop, "mode", "list", shop.policy, "--config", missing) == said
+    assert not missing.exists()
+
+
+def test_a_config_file_without_a_record_names_no_timeline(shop: Shop) -> None:
+    """The name would change with the first record, and the state would be refused from then on."""
+    events, empty = shop.write(crowd(10)), shop.folder / "modes.jsonl"
+    empty.touch()
+    assert run_error(shop, events, "--config", empty) == (
+        f"error: config file {empty} begins with no record, so its timeline has no name. "
+        f"Remove it, and make it with: watchgate mode set RULE shadow --config {empty} --reason TEXT"
+    )
+
+
+def test_the_config_of_another_timeline(shop: Shop) -> None:
+    events = shop.write(crowd(60))
+    ours, theirs = config(shop), config(shop, timeline="t2", name="other.jsonl")
+    shop.run(events, "out", "--config", ours)
+    assert run_error(shop, events, "--config", theirs) == (
+        "error: the state was made with config timeline t1, this config has timeline t2. "
+        "Give the config it was made with, or an empty --state."
+    )
+    assert run_error(shop, events) == (
+        "error: the state was made with config timeline t1, and no config is given. "
+        "Give the config it was made with (--config), or an empty --state."
+    )
+    assert "\n0 events read" in shop.run(events, "out", "--config", ours).out
+
+
+def test_a_config_that_shrank(shop: Shop) -> None:
+    events = shop.write(crowd(60))
+    log = config(shop, mode("copied", "off"))
+    shop.run(events, "out", "--config", log)
+    config(shop)
+    assert run_error(shop, events, "--config", log) == (
+        f"error: config file {log} is shorter than when it was last read: a config log only grows. "
+        "Restore it, or start with an empty --state."
+    )
+
+
+BAD_RECORDS: list[tuple[Json | bytes, str, str]] = [
+    (mode("burts", "off"), "mode/burts", "the policy has no rule burts: did you mean burst?"),
+    (b'{"key": "mode/burst"', "record 2", "the record is not JSON, from character 21 on: write one JSON object"),
+    (mode("burst", "on"), "record 3", ""),
+    ({"key": "model/fraud", "value": {"version": 2}}, "model/fraud", "models and thresholds are not available yet"),
+    ({"key": "policy", "value": {"policy": "shop"}}, "policy", ""),
+    (b"\xff\xfe", "record 6", "the record is not UTF-8"),
+]
+
+
+def test_a_bad_config_record_leaves_a_status_and_the_run_goes_on(shop: Shop) -> None:
+    events = shop.write(crowd(120))
+    shop.run(events, "without", "--config", config(shop, name="none.jsonl"))
+    log = config(shop, *(record for record, _, _ in BAD_RECORDS))  # type: ignore[misc]
+    shop.run(events, "out", "--config", log)
+    rejected = [record for record in shop.read("status") if record["kind"] == "config_rejected"]
+    assert [record["subject"] for record in rejected] == [subject for _, subject, _ in BAD_RECORDS]
+    for record, (_, subject, why) in zip(rejected, BAD_RECORDS, strict=True):
+        assert record["message"].startswith(f"{subject} was rejected: {why}")
+        assert record["epoch"] == "t1:0"
+    assert shop.files()["enforcement"] == shop.files("without")["enforcement"]
+    refused = shop.watchgate("mode", "list", shop.policy, "--config", log)
+    assert refused.status == 0 and refused.err.count("refused: ") == len(BAD_RECORDS)
+
+
+def test_a_policy_record_for_other_events_needs_a_new_job(shop: Shop) -> None:
+    from ruamel.yaml import YAML
+
+    document = YAML(typ="safe", pure=True).load(shop.policy.read_text())
+    document["events"]["post"]["fields"]["country"] = "string"
+    log = config(shop, {"key": "policy", "value": document, "by": "ann", "reason": "why"})
+    shop.run(shop.write(crowd(20)), "out", "--config", log)
+    (rejected,) = [record for record in shop.read("status") if record["kind"] == "config_rejected"]
+    assert rejected["message"] == (
+        "policy was rejected: it changes events: (post), so it needs a new job from a savepoint; "
+        "features, rules and modes can change while a job runs"
+    )
+
+
+def test_a_missing_list_file(shop: Shop) -> None:
+    events = shop.write(crowd(10))
+    (shop.folder / "vip.txt").unlink()
+    said = (
+        "error: list vip: file {} does not exist. Make it (one entity a line; it may be empty), "
+        "or name its folder with --lists. Without it protected entities would be unknown."
+    )
+    assert run_error(shop, events) == said.format(shop.folder / "vip.txt")
+    assert run_error(shop, events, "--lists", shop.folder / "lists") == said.format(shop.folder / "lists" / "vip.txt")
+
+
+def test_a_list_file_that_is_no_text(shop: Shop) -> None:
+    (shop.folder / "vip.txt").write_bytes(b"a1\n\xff\n")
+    assert run_error(shop, shop.write(crowd(10))) == f"error: list vip: file {shop.folder}/vip.txt is not UTF-8 (byte 3)"
+
+
+# options
+
+
+def test_bad_options_say_what_they_take(shop: Shop) -> None:
+    events = shop.write(crowd(10))
+    assert run_error(shop, events, "--emit", "some") == "error: --emit takes hits or all, not 'some'"
+    assert run_error(shop, events, "--checkpoint-interval", "1 second") == (
+        "error: --checkpoint-interval: \"1 second\" is not a duration: "
+        "write a whole number and a unit, one of ms, s, m, h, d, w (for example 10s, 1h, 7d)"
+    )
+    for size in ("big", "256", "-1MB", "1.5GB"):
+        assert run_error(shop, events, f"--cache-size={size}") == (
+            f"error: {size!r} is not a size: write a whole number and KB, MB or GB, for example 256MB"
+        )
+    assert "0 is not in the range 1<=x<=65536" in run_error(shop, events, "--batch-size", 0)
+    csv = shop.folder / "events.csv"
+    csv.write_text("id\n1\n")
+    assert run_error(shop, csv, "--follow") == (
+        f"error: {csv} cannot be followed: only a .jsonl file or standard input can be"
+    )
+    assert not shop.files()["verdicts"]
+
+
+# other commands
+
+
+def mode_error(shop: Shop, *arguments: object) -> str:
+    log = shop.folder / "config.jsonl"
+    before = log.read_bytes() if log.exists() else None
+    said = error_of(shop, "mode", "set", *arguments, "--config", log)
+    assert (log.read_bytes() if log.exists() else None) == before
+    return said
+
+
+def test_mode_set_refuses_what_a_job_would_refuse(shop: Shop) -> None:
+    reason = ("--reason", "because")
+    says = "is not a mode: off, shadow, live, or 'live N%' with N from 0 to 100"
+    for bad in ("on", "live 101%", "live 5", "live 5.5%", ""):
+        assert mode_error(shop, *reason, "burst", bad) == f"error: {bad!r} {says}"
+    assert mode_error(shop, "burst", "live 05%", *reason, "--yes").startswith("error: ")
+    assert mode_error(shop, "Burst!", "off", *reason).startswith("error: ")
+    assert mode_error(shop, "*", "live", *reason) == (
+        "error: '*' takes shadow (nothing acts, whatever its mode) or clear, not 'live'"
+    )
+    assert mode_error(shop, "burst", "off", "--reason", "  ") == (
+        "error: --reason is empty. Say why, for whoever reads the log after an incident."
+    )
+    assert mode_error(shop, "burst", "off", *reason, "--effective-at", "soon") == (
+        "error: not a time: write ISO 8601, for example 2026-01-02T03:04:05Z"
+    )
+    assert mode_error(shop, "burst", "off", *reason, "--effective-at", "1969-12-31T00:00:00Z").startswith("error: ")
+    assert mode_error(shop, "burst", "live", *reason) == (
+        "error: set burst to live? There is no terminal to ask on: nothing was changed. Give --yes if you are sure."
+    )
+    assert mode_error(shop, "*", "clear", *reason) == (
+        "error: clear the panic switch? There is no terminal to ask on: nothing was changed. Give --yes if you are sure."
+    )
+
+
+def test_mode_set_knows_the_rules_of_the_job_that_ran(shop: Shop) -> None:
+    log = config(shop)
+    shop.run(shop.write(crowd(20)), "out", "--config", log)
+    assert mode_error(shop, "brust", "off", "--reason", "r") == (
+        f"error: policy shop, which last ran with {log}, has no rule brust; did you mean `burst`?"
+    )
+    assert mode_error(shop, "zzz", "off", "--reason", "r") == (
+        f"error: policy shop, which last ran with {log}, has no rule zzz. "
+        "It has burst, copied, spender, crowd, pricey."
+    )
+
+
+def test_mode_set_says_where_it_cannot_write(shop: Shop) -> None:
+    (shop.folder / "file").touch()
+    log = shop.folder / "file" / "config.jsonl"
+    assert error_of(shop, "mode", "set", "burst", "off", "--reason", "r", "--config", log) == (
+        f"error: config file {log} cannot be written: File exists"
+    )
+
+
+def test_rules_explain_says_why_there_is_nothing_to_explain(shop: Shop) -> None:
+    source = shop.write([pay("p1", START, "a"), {**pay("p2", START, "a"), "account": 7}, post("q1", START, "a")])
+
+    def said(rule: str, event: str) -> str:
+        return error_of(shop, "rules", "explain", shop.policy, rule, "--input", source, "--event", event)
+
+    assert said("brust", "p1") == f"error: {shop.policy} has no rule brust; did you mean `burst`?"
+    assert said("burst", "p9") == (
+        f"error: there is no event p9 in {source}. "
+        "Give the id as it stands in the record; `watchgate features` lists all ids."
+    )
+    assert said("pricey", "p2") == (
+        "error: event p2 was not judged, it is a dead letter: field account at /account is an integer, "
+        "the policy says string (wrong_type; fix the producer, or declare the field as integer)"
+    )
+    assert said("pricey", "q1") == "error: rule pricey looks at pay, event q1 is post"
+
+
+def test_rules_test_needs_tests_and_fails_with_status_1(shop: Shop) -> None:
+    assert error_of(shop, "rules", "test", shop.policy) == (
+        f"error: {shop.policy} has no tests. "
+        "Add tests: [{given: events.jsonl, expect: {RULE: 3}}] with a data file beside the policy."
+    )
+    shop.write([pay(f"p{n}", START + n, "a", amount=90) for n in range(3)], "given.jsonl")
+    with shop.policy.open("a") as file:
+        file.write("tests: [{given: given.jsonl, expect: {pricey: 3, burst: 1}}]\n")
+    done = shop.watchgate("rules", "test", shop.policy)
+    assert done.status == 1
+    assert done.out == (
+        "ok   given.jsonl: pricey fired 3 times\nFAIL given.jsonl: burst fired 0 times, expected 1\n"
+    )
+    assert done.err == "1 expectation failed\n"
+    shop.change(("given: given.jsonl", "given: gone.jsonl"))
+    assert error_of(shop, "rules", "test", shop.policy) == (
+        f"error: there is no file {shop.folder}/gone.jsonl; did you mean {shop.folder}/given.jsonl?"
+    )
+
+
+def test_entity_show_says_what_it_cannot_find(shop: Shop) -> None:
+    shop.change(("card: card,", "card: {key: [card, account]},"))
+    shop.run(shop.write(crowd(60)))
+    state = shop.folder / "out" / "state"
+
+    def said(*arguments: object, folder: Path = state) -> str:
+        return error_of(shop, "entity", "show", *arguments, "--state", folder)
+
+    assert said("acount", "a1") == "error: policy shop has no entity acount; did you mean `account`?"
+    assert said("card", "4000") == (
+        "error: an entity of kind card has 2 key columns (card, account), 1 texts were given"
+    )
+    nothing = shop.folder / "out"
+    assert said("account", "a1", folder=nothing) == (
+        f"error: {nothing} is not a state folder: it has no CURRENT file. "
+        "Name the folder that was given to watchgate run as --state."
+    )
+
+
+def test_entity_show_of_somebody_unknown_is_no_error(shop: Shop) -> None:
+    shop.run(shop.write(crowd(20)))
+    done: Done = shop.watchgate("entity", "show", "account", "nobody", "--state", shop.folder / "out" / "state")
+    assert done.status == 0 and "first_seen" in done.out
+
+
+def test_features_to_a_place_that_cannot_be_written(shop: Shop) -> None:
+    source, place = shop.write(crowd(10)), shop.folder / "no" / "features.parquet"
+    command = ("features", shop.policy, "--input")
+    assert error_of(shop, *command, source, "--output", place) == (
+        f"error: {place} cannot be written: No such file or directory. "
+        "Name a file in a folder that can be written with --output."
+    )
+    missing = shop.folder / "none.jsonl"
+    assert error_of(shop, *command, missing, "--output", shop.folder / "f.parquet").startswith("error: there is no file")
+    assert not list(shop.folder.glob("f.parquet*"))
