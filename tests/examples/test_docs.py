@@ -1,0 +1,68 @@
+"""The pages under docs/ are true: their commands run, and print what the page shows.
+
+On a page, a fenced block after a line that ends with "`NAME`:" is the file NAME. In a `console` block the lines after
+`$ ` are commands; each line below must be found in what the command prints, in that order, spacing aside.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+PAGES = ("policy.md", "operating.md", "input.md")
+FENCE = re.compile(r"(?:^(?P<before>[^\n]+)\n\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"`([\w.-]+\.(?:yaml|jsonl|txt))`[^`]*:$")
+
+
+def plain(text):
+    return re.sub(r"\s+", " ", text).strip()
+
+
+def commands(block):
+    """(command, lines that it must print) for each `$ ` line."""
+    found = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], []))
+        elif line.strip():
+            found[-1][1].append(line)
+    return found
+
+
+def run(command, folder, root):
+    """What a command prints, to both streams; a trailing `# exit N` says which status is right."""
+    status = int(found[1]) if (found := re.search(r"# exit (\d+)$", command)) else 0
+    python = shlex.quote(sys.executable)
+    launch = f"{python} -c 'from jobs.cli import main; main()'"
+    script = f'watchgate() {{ {launch} "$@"; }}\npython() {{ {python} "$@"; }}\n{command}'
+    environment = os.environ | {"PYTHONPATH": str(root), "COLUMNS": "200"}
+    ended = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
+    assert ended.returncode == status, f"{command}\n{ended.stdout}{ended.stderr}"
+    return ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_page_is_true(root, page, tmp_path):
+    (tmp_path / "examples").symlink_to(root / "examples")
+    ran = 0
+    for fence in FENCE.finditer((root / "docs" / page).read_text(encoding="utf-8")):
+        name = FILE.search(fence["before"] or "")
+        if fence["language"] == "console":
+            for command, lines in commands(fence["body"]):
+                printed, at = plain(run(command, tmp_path, root)), 0
+                for line in map(plain, lines):
+                    assert line in printed[at:], f"{command}\nshould print: {line}\nprinted: {printed}"
+                    at = printed.index(line, at) + len(line)
+                ran += 1
+        elif name:
+            (tmp_path / name[1]).write_text(fence["body"], encoding="utf-8")
+    assert ran >= 2
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(root, page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", (root / "docs" / page).read_text(encoding="utf-8")):
+        assert (root / "docs" / target).exists(), target
