@@ -27,7 +27,7 @@ from operators.layout import Layout
 from operators.modes import standing
 from operators.observe import KindObserver, Observed, observe
 from operators.plan import Program
-from operators.repeats import Block, RecentIds
+from operators.repeats import Block, RecentIds, look, repeated_id
 from operators.stamp import Stamped, stamp
 from operators.store import Changes, State
 from operators.timeline import NEVER, Timeline, TimelineError
@@ -79,7 +79,7 @@ class Engine:
         self.counts: Counter[str] = Counter()
         self.rules: Counter[tuple[str, str]] = Counter()
         """(rule, one of live, shadow, acted, shadow_acted, cooled): hits and what came of them."""
-        self.seconds: dict[str, float] = dict.fromkeys(("intake", "stamp", "observe", "judge", "act"), 0.0)
+        self.seconds: dict[str, float] = dict.fromkeys(("stamp", "repeats", "observe", "judge", "act"), 0.0)
         self.intake = RunningClock(None, None)
         self.base = program
         self.program = program
@@ -177,12 +177,14 @@ class Engine:
         """
         started = perf_counter()
         outcome = Outcome()
-        settled = settle(decoded, following, self.intake, self.recent, payload, forged)
-        started = self._spent("intake", started)
-        stamped, refused = stamp(settled.batch, self.timeline)
-        self._spent("stamp", started)
-        self.counts["repeated"] += settled.repeated
-        dead = [*broken, *settled.batch.dead, *_with_payload(decoded, refused, payload)]
+        batch = settle(decoded, following, self.intake, payload, forged)
+        stamped, refused = stamp(batch, self.timeline)
+        started = self._spent("stamp", started)
+        # After every other check: a record that was refused does not occupy its id, so that it can be mended and sent again.
+        for part in stamped if self.recent.capacity else ():
+            refused += self._drop_repeats(part)
+        self._spent("repeats", started)
+        dead = [*broken, *batch.dead, *_with_payload(decoded, refused, payload)]
         for record in _in_order(decoded, dead):
             outcome.add("deadletter", dead_letter(self.base.name, record))
         self.counts["dead"] += len(dead)
@@ -190,7 +192,18 @@ class Engine:
             self._run(part, outcome)
         return outcome
 
+    def _drop_repeats(self, part: Stamped) -> list[DeadRecord]:
+        sights = look(part.frame, self.recent)
+        self.counts["repeated"] += sights.repeated
+        ids, ingest = part.frame["event_id"], part.frame["ingest_time"].to_physical()
+        dead = [repeated_id(part.origin(row), ids[row], ingest[row]) for row in sights.again.tolist()]
+        if not sights.first.all():
+            part.keep(sights.first)
+        return dead
+
     def _run(self, part: Stamped, outcome: Outcome) -> None:
+        if not part.frame.height:
+            return
         if part.program is not self.program:
             self._replan(part.program)
         started = perf_counter()

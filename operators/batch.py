@@ -12,8 +12,6 @@ Every frame that leaves `decode` has these columns, then one per field of the po
 
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 SYSTEM_COLUMNS = ("event_id", "event_type", "event_time", "ingest_time", "__source", "__offset")
@@ -54,9 +52,6 @@ class Batch:
     frame: pl.DataFrame
     sources: tuple[tuple[str, int], ...]
     dead: list[DeadRecord] = field(default_factory=list)
-    payload_hash: npt.NDArray[np.uint64] | None = None
-    """uint64 hash of each row's record, aligned with `frame`: tells a record sent twice from an id used twice."""
-
     def __len__(self) -> int:
         return self.frame.height
 

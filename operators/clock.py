@@ -82,7 +82,7 @@ class RunningClock:
             clock, time = max(extra, int(sure[place])), int(times[place])
             refused[place] = _follower_confirmed(known[place:]) if clock == NO_TIME else time > clock + AHEAD_MS
             if not refused[place]:
-                extra = time
+                extra = max(clock, time)
         return refused
 
     def _mixed(self, times: Milliseconds, given: Milliseconds, horizon: int) -> tuple[Milliseconds, Mask]:

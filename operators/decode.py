@@ -38,6 +38,8 @@ class Sources:
 class Decoded(Batch):
     """A batch that still knows which record each row and each dead letter was, by position in the call."""
 
+    payload_hash: np.ndarray[Any, np.dtype[np.uint64]] | None = None
+    """Hash of each row's record: tells a record sent twice from an id used twice. None where ids are not remembered."""
     rows: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     dead_rows: list[int] = field(default_factory=list)
 

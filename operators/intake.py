@@ -1,43 +1,26 @@
-"""The last step of decoding: a clock for the batch, then repeated ids. What is left goes on, the rest is dead or
-dropped.
+"""The last step of decoding: a clock for the batch. What is of the future is dead, the rest goes on.
 
-    decode -> settle (needs the times of what follows) -> Batch
-
-The order matters: an event that is refused for its time does not occupy its id.
+decode -> settle (needs the times of what follows) -> Batch
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import polars as pl
 
 from operators.batch import Batch, DeadRecord
-from operators.clock import RunningClock
+from operators.clock import Mask, RunningClock
 from operators.decode import Decoded
 from operators.decode_columns import times_series
 from operators.decode_times import NO_TIME, Milliseconds
-from operators.repeats import Hashes, Mask, RecentIds, id_hashes
+from operators.repeats import RECORD_HASH
 
 Indices = Milliseconds
-Values = TypeVar("Values", Hashes, Mask)
 
 _FUTURE = (
     "the event's time is more than 5 minutes ahead of the clock of its source, and what follows does not confirm it"
 )
 _FUTURE_HINT = "fix the producer's clock, or check `unit:` of the time"
-_REPEATED = "the id was seen before with another record"
-_REPEATED_HINT = "fix the producer: an id names one event; or set `repeats: 0` in the policy to take every record"
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """`batch`: events with their ingest time, each id once. `repeated`: how many records were sent twice, and
-    dropped."""
-
-    batch: Batch
-    repeated: int
 
 
 def event_times(decoded: Decoded) -> Milliseconds:
@@ -49,11 +32,10 @@ def settle(
     decoded: Decoded,
     following: Milliseconds,
     clock: RunningClock,
-    recent: RecentIds,
     payload: Callable[[int], bytes],
     forged: Mask | None = None,
-) -> Settled:
-    """Fills `ingest_time`, and takes out events of the future and repeated ids.
+) -> Batch:
+    """Fills `ingest_time`, takes out events of the future, and puts the hash of each record beside it (`__record`).
 
     `following`: event times of the next decoded events, at least `clock.CONFIRMING` unless the input ends sooner.
     `payload(position)`: the bytes of a record of the call that made `decoded`; asked for dead letters only.
@@ -63,39 +45,33 @@ def settle(
     frame = decoded.frame
     given = _milliseconds(frame["ingest_time"])
     given_or_none = None if (given == NO_TIME).all() else given
-    ingest, future = clock.admit(event_times(decoded), following, given_or_none, _some(forged, decoded.rows))
+    ingest, future = clock.admit(
+        event_times(decoded), following, given_or_none, None if forged is None else forged[decoded.rows]
+    )
     keep = ~future
-    first, same = recent.check(id_hashes(frame.filter(pl.Series(keep))), _some(decoded.payload_hash, keep))
-    again = np.flatnonzero(keep)[~first & ~same]
-    repeated = int(same.sum())
-    keep[keep] = first
-    late = {int(row): ("future_time", _FUTURE, _FUTURE_HINT) for row in np.flatnonzero(future)}
-    late |= {int(row): ("repeated_id", _REPEATED, _REPEATED_HINT) for row in again}
     dead = dict(zip(decoded.dead_rows, decoded.dead, strict=True))
-    for row, (reason, detail, hint) in late.items():
+    for row in np.flatnonzero(future).tolist():
         at = int(decoded.rows[row])
         event_id, ms = frame["event_id"][row], int(ingest[row])
         dead[at] = DeadRecord(
             decoded.origin(row),
             "decode",
-            reason,
+            "future_time",
             None,
-            detail,
-            hint,
+            _FUTURE,
+            _FUTURE_HINT,
             payload(at),
             event_id,
             None if ms == NO_TIME else ms,
         )
-    kept = frame.with_columns(times_series(ingest).alias("ingest_time"))
+    columns = [times_series(ingest).alias("ingest_time")]
+    if decoded.payload_hash is not None:
+        columns.append(pl.Series(RECORD_HASH, decoded.payload_hash))
+    kept = frame.with_columns(columns)
     if not keep.all():
         kept = kept.filter(pl.Series(keep))
-    batch = Batch(kept, decoded.sources, [dead[at] for at in sorted(dead)], _some(decoded.payload_hash, keep))
-    return Settled(batch, repeated)
+    return Batch(kept, decoded.sources, [dead[at] for at in sorted(dead)])
 
 
 def _milliseconds(column: pl.Series) -> Milliseconds:
     return column.cast(pl.Int64).fill_null(NO_TIME).to_numpy()
-
-
-def _some(values: Values | None, picked: Mask | Indices) -> Values | None:
-    return None if values is None else values[picked]

@@ -197,10 +197,12 @@ def _rows_read(picked: pl.DataFrame, found: Sequence[int], findings: Sequence[Fi
     """What the rules that fired read, for each position of `found`."""
     read = dict.fromkeys(name for f in findings for name in (*f.plan.when.reads, *f.plan.when.flags))
     names = [name for name in read if name in picked.columns]  # one that is missing made its rules fail
-    if not names:
-        return iter([{} for _ in found])
     rows = picked if len(found) == picked.height else picked[list(found)]
-    return rows.select(names).iter_rows(named=True)
+    # Which of several texts matched is not to be seen in a row: those conditions are computed again, for hits only.
+    texts = {expr.meta.output_name(): expr for f in findings if not f.doubtful for expr in f.plan.when.reason_exprs}
+    if not names and not texts:
+        return iter([{} for _ in found])
+    return rows.select(*names, *texts.values()).iter_rows(named=True)
 
 
 def _features_of(entries: Sequence[_Entry]) -> dict[str, None]:

@@ -11,10 +11,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from operators.batch import DeadRecord, Origin
 from operators.hashing import hash_series
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Indices = np.ndarray[Any, np.dtype[np.int64]]
+RECORD_HASH = "__record"
+"""Column of a frame: the hash of each row's record."""
+_REPEATED = "the id was seen before with another record"
+_REPEATED_HINT = "fix the producer: an id names one event; or set `repeats: 0` in the policy to take every record"
 _SALT = 0x9E3779B97F4A7C15
 
 
@@ -24,6 +30,28 @@ def id_hashes(frame: pl.DataFrame) -> Hashes:
         pl.concat_str(pl.col("event_type").cast(pl.String), pl.lit("\0"), pl.col("event_id"))
     ).to_series()
     return hash_series(joined)
+
+
+@dataclass(frozen=True, slots=True)
+class Sights:
+    """Of a frame: which rows show a new id (`first`), which rows bring a known id with another record (`again`), and how
+    many were the same record again."""
+
+    first: Mask
+    again: Indices
+    repeated: int
+
+
+def look(frame: pl.DataFrame, recent: "RecentIds") -> Sights:
+    """Tells first sights from repeats and remembers them; O(rows). Without a column `__record` every repeat is the same."""
+    payloads = frame[RECORD_HASH].to_numpy() if RECORD_HASH in frame.columns else None
+    first, same = recent.check(id_hashes(frame), payloads)
+    return Sights(first, np.flatnonzero(~first & ~same), int(same.sum()))
+
+
+def repeated_id(origin: Origin, event_id: str, ingest_ms: int) -> DeadRecord:
+    """The dead letter of a known id with another record; the runtime adds its bytes."""
+    return DeadRecord(origin, "decode", "repeated_id", None, _REPEATED, _REPEATED_HINT, b"", event_id, ingest_ms)
 
 
 @dataclass(frozen=True, slots=True)

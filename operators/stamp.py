@@ -39,6 +39,17 @@ class Stamped:
     errors: list[Json] = field(default_factory=list)
     """Status records about `failed`."""
 
+    def keep(self, rows: Mask) -> None:
+        """Leaves only the rows where `rows` is true."""
+        self.frame = self.frame.filter(pl.Series(rows))
+        self.epoch_index = self.epoch_index[rows]
+        self.failed = {name: mask[rows] for name, mask in self.failed.items()}
+
+    def origin(self, row: int) -> Origin:
+        """Where the record of a row came from."""
+        name, partition = self.sources[self.frame["__source"][row]]
+        return Origin(name, partition, self.frame["__offset"][row])
+
 
 def stamp(batch: Batch, timeline: Timeline) -> tuple[list[Stamped], list[DeadRecord]]:
     """Cuts a batch where the program changes and adds the early columns; also the events that cannot be summed.
@@ -182,9 +193,7 @@ def _refuse(stamped: Stamped) -> list[DeadRecord]:
     dead = [_dead(stamped, row, refused[row]) for row in rows]
     keep = np.ones(frame.height, dtype=np.bool_)
     keep[rows] = False
-    stamped.frame = frame.filter(pl.Series(keep))
-    stamped.epoch_index = stamped.epoch_index[keep]
-    stamped.failed = {name: mask[keep] for name, mask in stamped.failed.items()}
+    stamped.keep(keep)
     return dead
 
 

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from operators.clock import AHEAD_MS, CONFIRMING, RunningClock
 from operators.decode_times import NO_TIME
+from tests.oracle.clock import admit as by_the_rule
 
 NONE = np.empty(0, dtype=np.int64)
+
 HOUR = 3_600_000
 
 
@@ -19,26 +21,6 @@ def admit(
         np.array(times, dtype=np.int64), np.array(following or [], dtype=np.int64)
     )
     return ingest.tolist(), future.tolist()
-
-
-def by_the_rule(times: list[int], clock: int | None, horizon: int) -> tuple[list[int], list[bool]]:
-    """What `RunningClock` says, one event at a time."""
-    ingest, future = [], []
-    for place, time in enumerate(times):
-        after = [t for t in times[place + 1 :] if t <= horizon][:16]
-        confirmed = not after or 2 * sum(t >= time - 300_000 for t in after) > len(after)
-        if time > horizon:
-            refused = True
-        elif clock is not None:
-            refused = time > clock + 300_000 and not confirmed
-        else:
-            seconds = [t for t in times[place + 1 :] if t <= horizon][1:16]
-            refused = not confirmed and 2 * sum(t >= after[0] - 300_000 for t in seconds) > len(seconds)
-        if not refused:
-            clock = time if clock is None else max(clock, time)
-        ingest.append(NO_TIME if clock is None else clock)
-        future.append(refused)
-    return ingest, future
 
 
 STREAMS = st.lists(

@@ -11,7 +11,7 @@ from operators.clock import RunningClock
 from operators.decode import Decoded, Decoder, decode_records, record_times
 from operators.decode_times import NO_TIME
 from operators.intake import event_times, settle
-from operators.repeats import RecentIds
+from operators.repeats import RecentIds, look, repeated_id
 from schemas.policy import Policy
 from tests.decode.conftest import MS, POLICY
 from tests.decode.test_dead_letters import CASES
@@ -60,11 +60,13 @@ def run(records: list[bytes], sizes: list[int]) -> tuple[pl.DataFrame, list[Dead
         following = np.concatenate(
             [event_times(later) for later, _ in parts[number + 1 :]] or [np.empty(0, dtype=np.int64)]
         )
-        settled = settle(decoded, following, clock, recent, part.__getitem__)
-        frames.append(settled.batch.frame)
-        dead += settled.batch.dead
-        repeated += settled.repeated
-        assert settled.batch.payload_hash is not None and len(settled.batch.payload_hash) == len(settled.batch)
+        batch = settle(decoded, following, clock, part.__getitem__)
+        sights = look(batch.frame, recent)
+        ids, ingest = batch.frame["event_id"], batch.frame["ingest_time"].to_physical()
+        again = [repeated_id(batch.origin(row), ids[row], ingest[row]) for row in sights.again.tolist()]
+        frames.append(batch.frame.filter(pl.Series(sights.first)))
+        dead += sorted([*batch.dead, *again], key=lambda record: record.origin.offset)
+        repeated += sights.repeated
     return pl.concat(frames), dead, repeated, times
 
 

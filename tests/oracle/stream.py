@@ -7,6 +7,7 @@ one sees the other.
 import json
 from dataclasses import dataclass
 
+from tests.oracle.clock import admit
 from tests.oracle.windows import Event, Feature, Oracle
 
 POLICY = """
@@ -72,13 +73,11 @@ class Row:
 def judge(records: list[str]) -> list[Row]:
     """What each record that is an event gives; records that are none are left out. Ids must not repeat."""
     kinds = {"account": Oracle(ACCOUNT), "place": Oracle(PLACE), "pair": Oracle(PAIR)}
-    clock = -(2**63)
+    events = [event for event in map(_event, records) if event is not None]
     rows = []
-    for record in records:
-        event = _event(record)
-        if event is None:
+    for event, clock, refused in zip(events, *admit([e["at"] for e in events], None, 2**62), strict=True):
+        if refused:
             continue
-        clock = max(clock, event["at"])
         features = _features(event, clock, kinds)
         rows.append(Row(event["id"], event["kind"], event["at"], features, _fired(event, features)))
     return rows
