@@ -130,6 +130,9 @@ def _options(cache: Cache) -> Options:
     options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
+    # Reads look into the memtable first: a filter there answers for the keys that are not in it.
+    options.set_memtable_whole_key_filtering(True)
+    options.set_memtable_prefix_bloom_ratio(0.1)
     table = BlockBasedOptions()
     table.set_block_cache(cache)
     # Most look-ups of a growing platform are for entities never seen: the filter answers those without a read.

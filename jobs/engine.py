@@ -248,9 +248,8 @@ class Engine:
         """The mode of each rule at the ingest clock, with what holds a live one back."""
         epoch = self.timeline.at(NEVER if self.clock is None else self.clock)
         stands = {rule.name: standing(rule, epoch) for rule in epoch.program.rules}
-        return {
-            name: f"{s.mode} ({s.doubt})" if s.doubt not in (None, "mode") else s.mode for name, s in stands.items()
-        }
+        held = {name: s.doubt for name, s in stands.items() if s.mode.startswith("live") and s.doubt is not None}
+        return {name: f"{s.mode} ({held[name]})" if name in held else s.mode for name, s in stands.items()}
 
     # one checkpoint
 

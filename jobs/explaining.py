@@ -14,7 +14,7 @@ from operators.plan import RulePlan
 from operators.stamp import Stamped, derive
 
 
-class NotJudged(Exception):
+class NotJudgedError(Exception):
     """There is nothing to explain; the text says why."""
 
 
@@ -35,7 +35,7 @@ class Explained:
 
 
 def explain_event(simulation: Simulation, rule: str, event_id: str) -> Explained:
-    """Runs the source up to the event. Raises NotJudged when the event is not there, is dead, or is none of the rule's types."""
+    """Runs the source up to the event. Raises NotJudgedError when the event is not there, is dead, or is none of the rule's types."""
     simulation.keep_observed = True
     for outcome in simulation:
         for stamped, observed in outcome.observed:
@@ -43,7 +43,7 @@ def explain_event(simulation: Simulation, rule: str, event_id: str) -> Explained
             if rows.height:
                 return _explained(stamped, observed, rows, rule)
         _refuse_dead(outcome, event_id)
-    raise NotJudged(
+    raise NotJudgedError(
         f"there is no event {event_id} in {simulation.source}. Give the id as it stands in the record; `watchgate features` lists all ids."
     )
 
@@ -51,7 +51,7 @@ def explain_event(simulation: Simulation, rule: str, event_id: str) -> Explained
 def _refuse_dead(outcome: Outcome, event_id: str) -> None:
     for document in outcome.documents.get("deadletter", ()):
         if document["event_id"] == event_id:
-            raise NotJudged(
+            raise NotJudgedError(
                 f"event {event_id} was not judged, it is a dead letter: {document['detail']} ({document['reason']}; {document['hint']})"
             )
 
@@ -61,7 +61,7 @@ def _explained(stamped: Stamped, observed: Observed, rows: pl.DataFrame, rule: s
     frame, _, _ = derive(rows, stamped.program.late)
     row = frame.row(0, named=True)
     if plan.types is not None and row["event_type"] not in plan.types:
-        raise NotJudged(f"rule {rule} looks at {', '.join(plan.types)}, event {row['event_id']} is {row['event_type']}")
+        raise NotJudgedError(f"rule {rule} looks at {', '.join(plan.types)}, event {row['event_id']} is {row['event_type']}")
     explanation = explain(plan.when, row)
     epoch = stamped.epochs[int(stamped.epoch_index[row["__at"]])]
     stand = standing(plan, epoch)

@@ -5,7 +5,7 @@ from operators.cooldowns import expired as cooldowns_expired
 from operators.store import Changes, State
 
 _LEAST = 256
-_SHARE = 8
+_SHARE = 32
 """One stored row is looked at for every so many rows written: cheap, and the sweep still outruns what is added."""
 
 
@@ -18,7 +18,7 @@ class Sweep:
         self._reached: dict[str, bytes] = {}
 
     def add_changes(self, changes: Changes) -> None:
-        """Adds deletions to a checkpoint; O(rows written / 8)."""
+        """Adds deletions to a checkpoint; O(rows written / 32)."""
         now = self._engine.clock
         if now is None:
             return

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from jobs.cli import demo, entity, features, mode, rules, run, schema
+from jobs.cli import demo, doctor, entity, features, local, mode, produce, rules, run, schema, tail, topics
 from jobs.cli.shared import CommandError
 
 app = typer.Typer(
@@ -22,6 +22,11 @@ app.add_typer(mode.app, name="mode")
 app.add_typer(entity.app, name="entity")
 app.command("schema", epilog=schema.EXAMPLE)(schema.command)
 app.command("demo", epilog=demo.EXAMPLE)(demo.command)
+app.add_typer(local.app, name="local")
+app.add_typer(topics.app, name="topics")
+app.command("produce", epilog=produce.EXAMPLE)(produce.command)
+app.command("tail", epilog=tail.EXAMPLE)(tail.command)
+app.command("doctor", epilog=doctor.EXAMPLE)(doctor.command)
 
 
 def main() -> None:

@@ -73,7 +73,8 @@ def _entity(store: RocksState, folder: Path, kind: str, key: list[str]) -> dict[
         observer = KindObserver(plan, store.family(f"rows:{kind}"))
         for description in orjson.loads(store.document(f"layouts:{kind}") or b"[]"):
             observer.know(Layout.from_description(description))
-        document |= observer.read(ident, clock or 0)
+        known = observer.read(ident, clock or 0)
+        document |= known | {name: iso(ms) for name in ("first_seen", "last_seen") if isinstance(ms := known[name], int)}
     cooling = {}
     places = [(namespace, rule.name) for rule in program.rules for namespace in ("live", "shadow")]
     rows = store.family("cooldowns").get_many(

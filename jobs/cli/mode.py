@@ -16,7 +16,7 @@ from integration.config_file import ConfigFile, append
 from integration.config_seen import Seen, SeenRule, read_seen
 from jobs.cli.shared import CommandError, compile_document, load_program, mendable, parse_time
 from operators.modes import standing
-from operators.timeline import NEVER, Timeline
+from operators.timeline import Timeline
 from schemas.cloudevents import iso
 from schemas.config import ConfigError, parse_config
 from schemas.problem import did_you_mean
@@ -145,6 +145,7 @@ def list_command(
             program, compile_document, source.timeline if source else "0", configured=source is not None
         )
         records: dict[str, tuple[str, str]] = {}
+        timed: set[int] = set()
         refused: list[str] = []
         for line in source.read_new() if source else ():
             try:
@@ -160,6 +161,8 @@ def list_command(
             refused += [str(s["message"]) for s in statuses if s["kind"] == "config_rejected"]
             if not any(s["kind"] == "config_rejected" for s in statuses):
                 records[record.key] = (record.by, record.reason)
+                if record.effective_ms is not None:
+                    timed.add(record.effective_ms)
     epoch = timeline.at(2**62 if moment is None else moment)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("rule", "mode", "held in shadow by", "set by", "reason"):
@@ -175,11 +178,14 @@ def list_command(
             )
         )
         table.add_row(rule.name, stand.mode, doubt, who, why)
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     console.print(table)
+    if epoch.ceiling:
+        who, why = records["mode/*"]
+        console.print(f"the panic switch is on, thrown by {who}: {why}")
+    # Of a record without a time only the job that read it knows from when it was in force.
     console.print(
-        f"epoch {epoch.id}" + ("" if epoch.in_force_ms == NEVER else f", in force since {iso(epoch.in_force_ms)}"),
-        highlight=False,
+        f"epoch {epoch.id}" + (f", in force since {iso(epoch.in_force_ms)}" if epoch.in_force_ms in timed else "")
     )
     for message in refused:
         print(f"refused: {message}", file=sys.stderr)

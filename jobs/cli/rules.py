@@ -8,7 +8,7 @@ import typer
 
 from integration.logs import configure_logs
 from jobs.cli.shared import CommandError, compile_document, load_program, mendable
-from jobs.explaining import NotJudged, explain_event, sentence
+from jobs.explaining import NotJudgedError, explain_event, sentence
 from jobs.simulation import Simulation
 from operators.plan import Program
 from schemas.policy_diff import diff
@@ -89,7 +89,7 @@ def explain(
         simulation = Simulation(program, compile_document, input, lists or policy.parent, config=config)
         try:
             explained = explain_event(simulation, rule, event)
-        except NotJudged as error:
+        except NotJudgedError as error:
             raise CommandError(f"error: {error}") from None
     print(sentence(explained))
     print()

@@ -1,4 +1,4 @@
-"""The pages under docs/ are true: their commands run, and print what the page shows.
+"""README and the pages under docs/ are true: their commands run, and print what the page shows.
 
 On a page, a fenced block after a line that ends with "`NAME`:" is the file NAME. In a `console` block the lines after
 `$ ` are commands; each line below must be found in what the command prints, in that order, spacing aside.
@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-PAGES = ("policy.md", "operating.md", "input.md")
+PAGES = ("README.md", "docs/policy.md", "docs/operating.md", "docs/input.md")
 FENCE = re.compile(r"(?:^(?P<before>[^\n]+)\n\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`([\w.-]+\.(?:yaml|jsonl|txt))`[^`]*:$")
 
@@ -48,7 +48,7 @@ def run(command, folder, root):
 def test_the_page_is_true(root, page, tmp_path):
     (tmp_path / "examples").symlink_to(root / "examples")
     ran = 0
-    for fence in FENCE.finditer((root / "docs" / page).read_text(encoding="utf-8")):
+    for fence in FENCE.finditer((root / page).read_text(encoding="utf-8")):
         name = FILE.search(fence["before"] or "")
         if fence["language"] == "console":
             for command, lines in commands(fence["body"]):
@@ -64,5 +64,5 @@ def test_the_page_is_true(root, page, tmp_path):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(root, page):
-    for target in re.findall(r"\]\(([^)#:]+)\)", (root / "docs" / page).read_text(encoding="utf-8")):
-        assert (root / "docs" / target).exists(), target
+    for target in re.findall(r"\]\(([^)#:]+)\)", (root / page).read_text(encoding="utf-8")):
+        assert (root / page).parent.joinpath(target).exists(), target

@@ -1,0 +1,108 @@
+"""watchgate local: a real Kafka broker and a real Flink cluster on this machine."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.cli.kafka_options import kafka_errors
+from jobs.cli.shared import CommandError
+
+if TYPE_CHECKING:
+    from integration.flink.cluster import Cluster
+    from integration.kafka.broker import Broker
+
+app = typer.Typer(
+    help="A Kafka broker and a Flink cluster on this machine, for trying things out.", no_args_is_help=True
+)
+
+Folder = Annotated[
+    Path | None,
+    typer.Option("--dir", help="Where data, logs and checkpoints go; ~/.local/state/watchgate/local unless given."),
+]
+_PORT_MAX = 65535
+
+
+@app.command(epilog="Example: `watchgate local up --taskmanagers 2`")
+def up(
+    taskmanagers: Annotated[
+        int, typer.Option(min=1, max=64, help="TaskManagers of one slot each: the parallelism that a job can have.")
+    ] = 1,
+    folder: Folder = None,
+    kafka_port: Annotated[
+        int, typer.Option(min=0, max=_PORT_MAX, help="Port of the broker; 0 takes the last one, else a free one.")
+    ] = 0,
+    rest_port: Annotated[
+        int, typer.Option(min=0, max=_PORT_MAX, help="Port of Flink's web page; 0 takes the last one, else a free one.")
+    ] = 0,
+) -> None:
+    """Start both and wait until they answer. What already runs stays; topics and jobs of the last time are there again.
+
+    Needs Java 17 or 21, and Maven once to fetch the jars. Everything listens on 127.0.0.1 only.
+    """
+    from integration.flink.cluster import start_cluster
+    from integration.jars import resolve_jars
+    from integration.kafka.broker import start_broker
+
+    where = _folder(folder)
+    with kafka_errors():
+        jars = resolve_jars()
+        broker = start_broker(where / "kafka", jars, port=kafka_port)
+        cluster = start_cluster(where / "flink", taskmanagers=taskmanagers, rest_port=rest_port)
+    _print(broker, cluster)
+
+
+@app.command(epilog="Example: `watchgate local down`")
+def down(folder: Folder = None) -> None:
+    """End the processes that `up` started, and no others. Topics, checkpoints and ports stay for the next time."""
+    broker, cluster = _found(_folder(folder))
+    if cluster:
+        cluster.stop()
+    if broker:
+        broker.stop()
+    print(f"stopped; data stays in {_folder(folder)}")
+
+
+@app.command(epilog="Example: `watchgate local status`")
+def status(folder: Folder = None) -> None:
+    """What runs and on which ports. Ends with status 1 unless both run."""
+    broker, cluster = _found(_folder(folder))
+    _print(broker, cluster)
+    if not (broker and broker.alive and cluster and cluster.alive):
+        raise CommandError("start it with: watchgate local up", status=1)
+
+
+def _folder(chosen: Path | None) -> Path:
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return (chosen or state / "watchgate" / "local").expanduser().absolute()
+
+
+def _found(where: Path) -> "tuple[Broker | None, Cluster | None]":
+    from integration.flink.cluster import find_cluster
+    from integration.kafka.broker import find_broker
+
+    with kafka_errors():
+        return find_broker(where / "kafka"), find_cluster(where / "flink")
+
+
+def _print(broker: "Broker | None", cluster: "Cluster | None") -> None:
+    if broker and broker.alive:
+        print(f"Kafka  {broker.address}  (log: {broker.log})")
+    else:
+        print("Kafka  is not running")
+    if cluster and cluster.alive:
+        count = sum(each.alive for each in cluster.taskmanagers)
+        print(f"Flink  {cluster.address}  http://{cluster.address}  TaskManagers: {count}")
+        print(f"       (logs: {cluster.folder / 'log'})")
+    else:
+        print("Flink  is not running")
+    if broker and broker.alive and cluster and cluster.alive:
+        print(
+            "\nnext:\n"
+            f"  watchgate topics create --kafka {broker.address}\n"
+            f"  watchgate submit POLICY --kafka {broker.address} --events events --jobmanager {cluster.address}\n"
+            f"  watchgate produce EVENTS.jsonl --kafka {broker.address} --topic events\n"
+            f"  watchgate tail verdicts --kafka {broker.address}\n"
+            "  watchgate local down"
+        )
