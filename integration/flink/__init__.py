@@ -1,0 +1,1 @@
+"""Flink: a cluster for this machine."""

@@ -1,0 +1,1 @@
+"""Kafka: topics, clients, records, and a broker for this machine."""

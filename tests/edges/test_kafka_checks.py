@@ -1,0 +1,105 @@
+"""What doctor says of settings, and how records are shown by tail."""
+
+import orjson
+import pytest
+
+from integration.checks import check_kafka, check_machine, offsets_retention, transaction_timeout
+from integration.kafka.topics import CONFIG, EVENTS, TOPICS, job_topics
+from jobs.cli.tail import shown
+from operators.documents import status
+from schemas.cloudevents import TYPES
+
+
+@pytest.mark.parametrize(
+    ("value", "level", "text"),
+    [
+        ("60000", "fail", "transactions may stay open for 1 min"),
+        ("900000", "warn", "transactions may stay open for 15 min"),
+        ("3600000", "ok", "transactions may stay open for 1 h"),
+        (None, "warn", "the broker does not tell its transaction.max.timeout.ms"),
+    ],
+)
+def test_the_outage_that_is_tolerated(value: str | None, level: str, text: str) -> None:
+    check = transaction_timeout({"transaction.max.timeout.ms": value} if value else {})
+    assert check.level == level and check.what.startswith(text)
+    assert bool(check.todo) == (level != "ok")
+
+
+def test_how_long_a_stopped_job_can_be_taken_up_again() -> None:
+    assert offsets_retention({"offsets.retention.minutes": "10080"}).what.startswith(
+        "offsets of a group without members are kept for 7 d"
+    )
+    assert offsets_retention({"offsets.retention.minutes": "60"}).level == "warn"
+
+
+def test_an_address_where_nobody_is() -> None:
+    (only,) = check_kafka("nowhere")
+    assert only.level == "fail"
+    assert only.what == "nowhere is not a broker's address: write HOST:PORT, for example 127.0.0.1:9092."
+
+
+def test_the_machine_is_looked_at_without_changing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    found = {check.what.split(":")[0]: check for check in check_machine()}
+    assert found["no Java"].level == "fail"
+
+
+def test_a_job_reads_the_events_that_it_is_told_and_needs_all_of_its_own() -> None:
+    assert job_topics("shop")["shop.events"] is EVENTS
+    told = job_topics("shop", ["raw.posts", "raw.logins"])
+    assert told["raw.posts"] is told["raw.logins"] is EVENTS and "shop.events" not in told
+    assert set(TYPES) <= {name.removeprefix("shop.") for name in told}
+
+
+def test_the_settings_that_answers_depend_on() -> None:
+    required = {spec.name: dict(spec.required) for spec in TOPICS}
+    assert required["events"] == {"message.timestamp.type": "LogAppendTime"}
+    assert required["config"]["retention.ms"] == "-1" and CONFIG.partitions == 1
+    assert required["lists"]["cleanup.policy"] == "compact"
+    assert required["verdicts"] == {}
+
+
+_RULE = {
+    "rule": "copied_text",
+    "shadow_reason": "mode",
+    "action": "limit",
+    "target": {"kind": "account", "key": "u\x1b[2J1"},
+    "reason": "authors_1d 4 (>= 3)",
+}
+_VERDICT = {"ingest_time": "T", "event_type": "post", "event_id": "e1", "rules": [_RULE]}
+_ACT = {**_RULE, "at": "T", "severity": "high", "expires_at": None, "shadow_reason": None}
+_DEAD = {"source": {"name": "events", "partition": 0, "offset": 7}, "reason": "wrong_type", "detail": "d", "hint": "h"}
+
+
+@pytest.mark.parametrize(
+    ("topic", "document", "line"),
+    [
+        ("verdicts.shadow", _VERDICT, "T post e1  copied_text (mode) limit account/u\ufffd[2J1: authors_1d 4 (>= 3)"),
+        ("verdicts", {**_VERDICT, "rules": []}, "T post e1  no rule fired"),
+        ("enforcement", _ACT, "T high copied_text limit account/u\ufffd[2J1: authors_1d 4 (>= 3)"),
+        ("deadletter", _DEAD, "events/0/7 wrong_type: d. h"),
+        (
+            "status",
+            status("fuse_tripped", "copied_text", "It tripped.", at_ms=None),
+            "- fuse_tripped copied_text: It tripped.",
+        ),
+    ],
+)
+def test_a_record_as_a_line(topic: str, document: dict[str, object], line: str) -> None:
+    assert shown(topic, orjson.dumps(document), None, json=False) == line
+
+
+def test_only_records_about_a_rule() -> None:
+    for topic, document in (("verdicts", _VERDICT), ("enforcement", _ACT)):
+        value = orjson.dumps(document)
+        assert shown(topic, value, "copied_text", json=True) == value.decode()
+        assert shown(topic, value, "other", json=True) is None
+
+
+def test_what_is_no_document_does_not_end_the_tail() -> None:
+    for value in (b"\xff\xfe", b"[]", b"{}"):
+        assert (
+            shown("verdicts", value, None, json=False)
+            == f"(a record of {len(value)} bytes that is no verdicts document)"
+        )
