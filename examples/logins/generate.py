@@ -8,12 +8,13 @@ every window of the policy has warmed up by then.
 
 Not all of it is easy, as in life: a carrier's NAT puts hundreds of people behind one subnet, people forget passwords
 and buy phones, an office whose passwords expired looks like an attack, part of the spraying is too slow to be seen,
-and bots share subnets with honest homes.
+and bots share subnets with honest homes. And the gateway sends an event twice now and then.
 """
 
 import argparse
 import csv
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -216,13 +217,21 @@ def promotion(story: dict[str, Any], start: datetime) -> dict[str, object]:
     }
 
 
+def sent(events: list[tuple[dict[str, object], str]]) -> Iterator[dict[str, object]]:
+    """The events as a gateway sends them that did not hear back now and then: each 500th one again, three events later."""
+    for i, (event, _) in enumerate(events):
+        yield event
+        if i % 500 == 499:
+            yield events[i - 3][0]
+
+
 def write(output: Path, seed: int, accounts: int, hours: float, story: dict[str, Any]) -> int:
     """Writes the three files into `output` and returns how many events there are."""
     start = datetime.fromisoformat(story["start"]).astimezone(UTC)
     events = generate(seed, accounts, hours, start)
     output.mkdir(parents=True, exist_ok=True)
     with (output / "logins.jsonl").open("w", encoding="utf-8", newline="\n") as out:
-        out.writelines(json.dumps(event, separators=(",", ":")) + "\n" for event, _ in events)
+        out.writelines(json.dumps(event, separators=(",", ":")) + "\n" for event in sent(events))
     with (output / "labels.csv").open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(("id", "attack", "kind"))
