@@ -25,7 +25,7 @@ class RunningClock:
 
     With neither broker nor `ingest:` field, an event of more than 5 minutes after the clock moves it only if more than
     half of the 16 events after it are at or after its time less 5 minutes, or if nothing follows at all: a few forged
-    stamps that vouch for each other move nothing. The first event, which has no clock to be ahead of, is refused only
+    stamps that vouch for each other move nothing, neither in one jump nor in small steps. The first event, which has no clock to be ahead of, is refused only
     if it is not confirmed while the event after it is. Events after the horizon do not count among the 16. Answers do not depend on where the stream is cut, as long as
     `following` holds 16 events that are not after the horizon, or the rest of the input.
     """
@@ -61,8 +61,9 @@ class RunningClock:
             return self._run(np.where(forged | ~possible, NO_TIME, times)), forged | ~possible
         known = np.concatenate([times[possible], following[following <= horizon][:CONFIRMING]])
         future = ~possible
-        future[possible] = self._refused(known, int(possible.sum()))
-        return self._run(np.where(future, NO_TIME, times)), future
+        moves = np.zeros(len(times), dtype=np.bool_)
+        future[possible], moves[possible] = self._refused(known, int(possible.sum()))
+        return self._run(np.where(moves, times, NO_TIME)), future
 
     def _run(self, times: Milliseconds) -> Milliseconds:
         start = NO_TIME if self.clock_ms is None else self.clock_ms
@@ -71,8 +72,11 @@ class RunningClock:
             self.clock_ms = int(ingest[-1])
         return ingest
 
-    def _refused(self, known: Milliseconds, count: int) -> Mask:
-        """Which of the first `count` times are jumps that nothing confirms; the others follow them in the stream."""
+    def _refused(self, known: Milliseconds, count: int) -> tuple[Mask, Mask]:
+        """Which of the first `count` times are jumps that nothing confirms, and which of the rest move the clock.
+
+        The others of `known` follow them in the stream.
+        """
         start = NO_TIME if self.clock_ms is None else self.clock_ms
         times, confirmed = known[:count], _confirmed(known)[:count]
         sure = np.maximum.accumulate(np.concatenate([[start], np.where(confirmed, times, NO_TIME)]))[:-1]
@@ -81,9 +85,12 @@ class RunningClock:
         for place in np.flatnonzero(~confirmed & (times > sure)).tolist():
             clock, time = max(extra, int(sure[place])), int(times[place])
             refused[place] = _follower_confirmed(known[place:]) if clock == NO_TIME else time > clock + AHEAD_MS
-            if not refused[place]:
+            # A small step that what follows contradicts is let in and does not move the clock: many small steps
+            # would be a jump. Near the end of what is known there is too little to contradict it.
+            if not refused[place] and (clock == NO_TIME or len(known) - 1 - place < CONFIRMING):
                 extra = max(clock, time)
-        return refused
+                confirmed[place] = True
+        return refused, confirmed
 
     def _mixed(self, times: Milliseconds, given: Milliseconds, horizon: int) -> tuple[Milliseconds, Mask]:
         """Some event types have an `ingest:` field: it is the clock, and the events of the others are measured by

@@ -24,6 +24,8 @@ NEVER = -(2**63)
 """Before any event."""
 
 FORMAT = 1
+SETTLED = 3
+"""Events after which a stream has begun, as far as warming up goes."""
 
 
 class TimelineError(Exception):
@@ -87,6 +89,7 @@ class Timeline:
         self._records: list[_Record] = []
         self._offered = 0
         self._first_ms: int | None = None
+        self._seen = 0
         self._clock_ms = NEVER
         self._base_since: dict[str, int] = {}
         self._epochs = [self._first_epoch()]
@@ -143,25 +146,29 @@ class Timeline:
             status("config_available", "config", "the config source has been read: modes are in force", at_ms=at_ms)
         ]
 
-    def observe_clock(self, ingest_ms: int) -> None:
-        """The ingest time of the first event: the base program's features are in the stream from then on.
+    def observe_clock(self, ingest: npt.NDArray[np.int64]) -> None:
+        """The ingest times of the next events: the base program's features are in the stream from the third event on.
 
-        Later calls change nothing.
+        Not from the first: one record with an old stamp at the head of a stream would make every window look full.
+        Calls after that change nothing.
         """
         prints = {plan.fingerprint for plan in self._base.features.values()}
-        if self._first_ms is not None and prints <= self._base_since.keys():
+        if self._seen < SETTLED:
+            moment = int(ingest[min(SETTLED - self._seen, len(ingest)) - 1])
+            self._seen = min(SETTLED, self._seen + len(ingest))
+            self._first_ms = moment
+            self._base_since = dict.fromkeys(prints, moment)
+        elif prints <= self._base_since.keys():
             return
-        if self._first_ms is None:
-            self._first_ms = ingest_ms
         for name in prints:
-            self._base_since.setdefault(name, ingest_ms)
+            self._base_since.setdefault(name, int(ingest[0]))
         self._rebuild(0)
 
     def assign(self, ingest: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], list[Epoch]]:
         """The epoch of each event: an index into the epochs that come with it, those in use only; O(n log records)."""
         if not len(ingest):
             return np.zeros(0, dtype=np.int32), [self._marked(self.at(self._clock_ms))]
-        self.observe_clock(int(ingest[0]))
+        self.observe_clock(ingest)
         self._clock_ms = max(self._clock_ms, int(ingest.max()))
         position = np.searchsorted(self._starts, ingest, side="right") - 1
         first, last = int(position.min()), int(position.max())
@@ -198,6 +205,7 @@ class Timeline:
                 "configured": self._configured,
                 "offered": self._offered,
                 "first_ms": self._first_ms,
+                "seen": self._seen,
                 "clock_ms": self._clock_ms,
                 "base_since": dict(sorted(self._base_since.items())),
                 "records": records,
@@ -224,6 +232,7 @@ class Timeline:
             )
         self._configured = self._configured or document["configured"]
         self._offered, self._first_ms, self._clock_ms = document["offered"], document["first_ms"], document["clock_ms"]
+        self._seen = document["seen"]
         notes: list[Json] = []
         self._records = []
         for entry in document["records"]:

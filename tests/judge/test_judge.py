@@ -220,7 +220,7 @@ def test_features_show_their_error_and_coverage() -> None:
         "pace": {"ratio": ["n", "age"]},
     }
     line = timeline(program(features=features, rules={"all": rule("n + ips + paid + age + share + pace IS NULL")}))
-    judged(line, batch([NOON]))
+    judged(line, batch([NOON] * 3))
     late = {"account": np.array([0.5, 1.0], dtype=np.float32)}
     found = judged(
         line,

@@ -19,7 +19,7 @@ def test_one_program_is_one_piece_with_an_epoch_for_each_row() -> None:
     (one,), dead = stamp(batch([NOON, NOON + HOUR - 1, NOON + HOUR]), line)
     assert [one.epochs[i].id for i in one.epoch_index] == ["t:0", "t:0", "t:1"]
     assert dead == [] and one.frame.height == 3
-    assert one.since["posts_1h"] == NOON
+    assert one.since["posts_1h"] == NOON + HOUR  # the third event
 
 
 def test_a_batch_is_cut_where_the_program_changes() -> None:

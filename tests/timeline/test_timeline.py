@@ -254,10 +254,22 @@ def test_a_policy_whose_compilation_breaks_is_rejected() -> None:
 # how long features have been in the stream
 
 
-def test_the_first_event_starts_the_features_of_the_first_policy() -> None:
+def test_the_third_event_starts_the_features_of_the_first_policy_however_they_come() -> None:
+    whole, cut = timeline(), timeline()
+    ids(whole, NOON - DAY, NOON, NOON + 5, NOON + 9)
+    for ms in (NOON - DAY, NOON, NOON + 5, NOON + 9):
+        ids(cut, ms)
+        again = timeline()
+        again.restore(cut.snapshot())
+        cut = again
+    assert whole.feature_since("posts_1h", NOON) == cut.feature_since("posts_1h", NOON) == NOON + 5
+
+
+def test_until_the_third_event_features_are_as_old_as_the_last_one() -> None:
     line = timeline()
-    ids(line, NOON + 5, NOON)
-    assert line.feature_since("posts_1h", NOON) == NOON + 5
+    ids(line, NOON)
+    ids(line, NOON + HOUR)
+    assert line.feature_since("posts_1h", NOON + HOUR) == NOON + HOUR
 
 
 def test_a_policy_record_starts_the_features_that_it_brings() -> None:
@@ -342,7 +354,7 @@ def test_a_mode_keeps_its_version_through_a_restart_with_another_policy() -> Non
 
 def test_a_new_feature_of_another_base_starts_after_the_restart() -> None:
     line = timeline()
-    ids(line, NOON)
+    ids(line, NOON, NOON, NOON)
     features = {
         "posts_1h": {"count": "post", "by": "account", "over": "1h"},
         "posts_2h": {"count": "post", "by": "account", "over": "2h"},
