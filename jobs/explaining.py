@@ -61,7 +61,9 @@ def _explained(stamped: Stamped, observed: Observed, rows: pl.DataFrame, rule: s
     frame, _, _ = derive(rows, stamped.program.late)
     row = frame.row(0, named=True)
     if plan.types is not None and row["event_type"] not in plan.types:
-        raise NotJudgedError(f"rule {rule} looks at {', '.join(plan.types)}, event {row['event_id']} is {row['event_type']}")
+        raise NotJudgedError(
+            f"rule {rule} looks at {', '.join(plan.types)}, event {row['event_id']} is {row['event_type']}"
+        )
     explanation = explain(plan.when, row)
     epoch = stamped.epochs[int(stamped.epoch_index[row["__at"]])]
     stand = standing(plan, epoch)

@@ -33,8 +33,8 @@ class DeadLetter(Output):
     event_id: str | None
     """Id of the event, where the record had one."""
     length: Annotated[int, Field(ge=0)]
-    """Bytes of the record."""
+    """Bytes of the record; one over 8 MiB is cut there, and counted as 8,388,609."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    """Of the whole record, in hex."""
+    """Of the record, in hex; of its first 8,388,609 bytes where it is longer."""
     prefix: Annotated[str, Field(max_length=684, json_schema_extra={"contentEncoding": "base64"})]
     """The first 512 bytes of the record in base64. It may hold personal data."""

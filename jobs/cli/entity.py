@@ -74,7 +74,9 @@ def _entity(store: RocksState, folder: Path, kind: str, key: list[str]) -> dict[
         for description in orjson.loads(store.document(f"layouts:{kind}") or b"[]"):
             observer.know(Layout.from_description(description))
         known = observer.read(ident, clock or 0)
-        document |= known | {name: iso(ms) for name in ("first_seen", "last_seen") if isinstance(ms := known[name], int)}
+        document |= known | {
+            name: iso(ms) for name in ("first_seen", "last_seen") if isinstance(ms := known[name], int)
+        }
     cooling = {}
     places = [(namespace, rule.name) for rule in program.rules for namespace in ("live", "shadow")]
     rows = store.family("cooldowns").get_many(

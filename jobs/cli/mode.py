@@ -23,6 +23,7 @@ from schemas.problem import did_you_mean
 
 app = typer.Typer(help="Set and list the modes of rules.", no_args_is_help=True)
 
+_HELD = {"rule_changed": "the rule changed since it was set", "ceiling": "the panic switch"}
 _MODE = re.compile(r"off|shadow|live|live (\d{1,2}|100)%")
 
 
@@ -164,19 +165,18 @@ def list_command(
                 if record.effective_ms is not None:
                     timed.add(record.effective_ms)
     epoch = timeline.at(2**62 if moment is None else moment)
+    seen = read_seen(config) if config and moment is None else None
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("rule", "mode", "held in shadow by", "set by", "reason"):
         table.add_column(name, overflow="fold")
     for rule in epoch.program.rules:
         stand = standing(rule, epoch)
         who, why = records.get(f"mode/{rule.name}", ("the policy", ""))
-        doubt = (
-            ""
-            if stand.doubt in (None, "mode")
-            else {"rule_changed": "the rule changed since it was set", "ceiling": "the panic switch"}.get(
-                stand.doubt, stand.doubt
-            )
-        )
+        # A record without a digest holds for the rule that the job knew when it read it: only the job can tell.
+        known = seen.rules.get(rule.name) if seen else None
+        changed = known is not None and known.digest == rule.digest and "rule_changed" in known.mode
+        held = "rule_changed" if changed else stand.doubt
+        doubt = _HELD.get(held, held) if held not in (None, "mode") else ""
         table.add_row(rule.name, stand.mode, doubt, who, why)
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     console.print(table)
