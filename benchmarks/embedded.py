@@ -213,6 +213,8 @@ def main() -> None:
         parser.error("--events: the first size must be smaller than the second")
 
     try:
+        if options.folder:
+            Path(options.folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             rows = measure(options, Path(folder))
     except BenchmarkError as error:

@@ -61,6 +61,9 @@ class Progress:
 
     events: int = 0
     clock_ms: int | None = None
+    byte: int = 0
+    bytes: int | None = None
+    """How far into how many bytes reading is; None where the input does not say (a pipe, a compressed file, a folder)."""
 
 
 @dataclass(slots=True)
@@ -134,7 +137,9 @@ class EmbeddedJob:
         )
         self.reader = Reader(source, policy, plan.batch_size, self._positions.get(self._input))
         self.sweep = Sweep(self.state, self.engine)
-        self.progress = Progress(clock_ms=self.engine.clock)
+        file = Path(plan.source)
+        size = file.stat().st_size if file.is_file() and file.suffix == ".jsonl" else None
+        self.progress = Progress(clock_ms=self.engine.clock, bytes=size)
         self._notices: list[Document] = [*self.engine.notices, *self.lists.load(self.engine)]
 
     def run(
@@ -160,6 +165,7 @@ class EmbeddedJob:
                     self.outputs.write(topic, documents)
                 self.progress.events += len(item.decoded) + len(item.decoded.dead) + len(item.broken)
                 self.progress.clock_ms = self.engine.clock
+                self.progress.byte = int(position.get("byte") or 0)
                 dirty = True
                 report(self.progress)
             if dirty and (

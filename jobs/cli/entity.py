@@ -74,6 +74,12 @@ def _entity(store: RocksState, folder: Path, kind: str, key: list[str]) -> dict[
         for description in orjson.loads(store.document(f"layouts:{kind}") or b"[]"):
             observer.know(Layout.from_description(description))
         known = observer.read(ident, clock or 0)
+        features = known["features"]
+        assert isinstance(features, dict)
+        for ratio in program.ratios:
+            if ratio.over in features and ratio.under in features:
+                over, under = features[ratio.over], features[ratio.under]
+                features[ratio.name] = over / under if over is not None and under else None
         document |= known | {
             name: iso(ms) for name in ("first_seen", "last_seen") if isinstance(ms := known[name], int)
         }

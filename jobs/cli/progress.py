@@ -1,4 +1,4 @@
-"""A progress line on a terminal, log lines everywhere else."""
+"""A progress bar on a terminal, log lines everywhere else."""
 
 import sys
 import time
@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import structlog
 from rich.console import Console
-from rich.live import Live
-from rich.text import Text
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
 
 from jobs.embedded import Progress
 from schemas.cloudevents import iso
@@ -29,14 +29,17 @@ def show_progress() -> Iterator[Callable[[Progress], None]]:
         return int(progress.events / max(time.monotonic() - started, 1e-9))
 
     if sys.stderr.isatty():
-        with Live(console=Console(stderr=True), transient=True, auto_refresh=False) as live:
+        columns = (BarColumn(bar_width=30), TextColumn("{task.description}"))
+        with Bar(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
+            task = bar.add_task("", total=None)
 
             def draw(progress: Progress) -> None:
                 nonlocal last
                 if time.monotonic() - last >= _DRAW_EVERY_S:
                     last = time.monotonic()
                     reached = "" if progress.clock_ms is None else f", reached {iso(progress.clock_ms)}"
-                    live.update(Text(f"{progress.events:,} events, {rate(progress):,} events/s{reached}"), refresh=True)
+                    words = f"{progress.events:,} events, {rate(progress):,} events/s{reached}"
+                    bar.update(task, description=words, total=progress.bytes, completed=progress.byte, refresh=True)
 
             yield draw
         return
