@@ -52,6 +52,7 @@ class Batch:
     frame: pl.DataFrame
     sources: tuple[tuple[str, int], ...]
     dead: list[DeadRecord] = field(default_factory=list)
+
     def __len__(self) -> int:
         return self.frame.height
 
