@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from operators.expressions import Compiled
+from operators.expressions import Compiled, Type
 from schemas.policy import EventSpec, Policy
 
 DAY_MS = 86_400_000
@@ -144,6 +144,10 @@ class Program:
     rules: tuple[RulePlan, ...]
     pii: frozenset[str]
     """Columns whose text is written out only as a keyed hash: fields with `pii: hash` and what is derived from them."""
+    types: dict[str, Type]
+    """Type of every column that an expression may read."""
+    prints: dict[str, str]
+    """What defines each column: two columns with the same print hold the same values. Models are bound to it."""
 
     @property
     def name(self) -> str:

@@ -107,6 +107,8 @@ class _Compiler:
             ratios=ratios,
             rules=rules,
             pii=frozenset(self.pii),
+            types=self.columns,
+            prints=self.prints,
         )
 
     # names and columns

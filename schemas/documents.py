@@ -15,6 +15,7 @@ from schemas.asyncapi import asyncapi
 from schemas.config import RECORDS, TimelineHeader
 from schemas.deadletter import DeadLetter
 from schemas.enforcement import Enforcement
+from schemas.manifest import Manifest
 from schemas.policy import Policy
 from schemas.status import Status
 from schemas.verdict import Verdict
@@ -34,6 +35,7 @@ def documents() -> dict[str, Json]:
         "enforcement.json": _schema("Enforcement", TypeAdapter(Enforcement), "serialization"),
         "deadletter.json": _schema("Dead letter", TypeAdapter(DeadLetter), "serialization"),
         "status.json": _schema("Status", TypeAdapter(Status), "serialization"),
+        "manifest.json": _schema("Model manifest", TypeAdapter(Manifest), "validation"),
         "asyncapi.json": asyncapi(),
     }
 
