@@ -24,14 +24,10 @@ _INPUTS = {
         "What changes a running job, and the audit log of it. One partition, kept for ever.",
         "`key` of the record",
     ),
-    "lists": ("Members of lists, compacted: the newest record of a key counts.", "`LIST/ENTITY`"),
-}
-_MEMBER = {
-    "description": "The entity is on the list; null (a tombstone) takes it off.",
-    "oneOf": [
-        {"type": "null"},
-        {"type": "object", "properties": {"by": {"type": "string"}, "reason": {"type": "string"}}},
-    ],
+    "lists": (
+        "Members of lists, compacted: the newest record of a key counts, and a null value (a tombstone) takes it off.",
+        "`LIST/ENTITY`",
+    ),
 }
 
 
@@ -88,7 +84,7 @@ def _message(topic: str) -> Json:
         "name": name,
         "title": _TITLES.get(name, {"config": "Config record", "lists": "Member of a list"}.get(name)),
         "contentType": "application/json",
-        "payload": _MEMBER if topic == "lists" else _schema_file(name),
+        "payload": _schema_file("member" if topic == "lists" else name),
         "bindings": {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": "0.5.0"}},
     }
     if topic in _OUTPUTS:

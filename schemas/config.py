@@ -5,48 +5,18 @@
 The first record of a timeline is its header, `{"timeline": "ID"}`.
 """
 
-import json
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, Field
 
-from schemas.cloudevents import iso, parse_iso
-from schemas.complaints import complaints, without_echoes
 from schemas.document import Document
-from schemas.problem import BadValueError, Path, did_you_mean, kind_of, printable, show
+from schemas.problem import BadValueError, did_you_mean, kind_of, show
+from schemas.record_bytes import Instant, object_of, validated
 from schemas.words import Mode, check_name
 
-MAX_BYTES = 4 << 20
-"""A longer record is refused."""
-
 Kind = Literal["timeline", "policy", "mode", "ceiling", "model", "threshold"]
-_Record = TypeVar("_Record", bound=Document)
 
 _KEYS = "policy, mode/RULE, mode/*, model/NAME or threshold/NAME"
-_LAST_MS = 253_402_300_799_999
-
-
-def _instant(value: object) -> int:
-    if not isinstance(value, str):
-        raise BadValueError(
-            f"is {kind_of(value)}, and it should be a time: write ISO 8601 text, for example 2026-01-02T03:04:05Z"
-        )
-    try:
-        ms = parse_iso(value)
-    except ValueError as error:
-        raise BadValueError(f"{show(value)} is {error}") from None
-    if not 0 <= ms <= _LAST_MS:
-        raise BadValueError(f"{show(value)} is before 1970")
-    return ms
-
-
-Instant = Annotated[
-    int,
-    BeforeValidator(_instant),
-    PlainSerializer(iso, return_type=str),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-01-02T03:04:05.678Z"]}),
-]
-"""Milliseconds since 1970 UTC; written as ISO 8601 text."""
 
 
 def _digest(text: str) -> str:
@@ -224,9 +194,9 @@ def parse_config(data: bytes) -> ConfigRecord:
     >>> parse_config(b'{"key": "mode/spam", "value": {"mode": "live 10%"}}').value
     {'mode': 'live 10%', 'digest': None}
     """
-    raw = _object(data)
+    raw = object_of(data, ConfigError)
     if "timeline" in raw and "key" not in raw:
-        header = _validated(TimelineHeader, raw)
+        header = validated(TimelineHeader, raw, ConfigError)
         return ConfigRecord(key="timeline", value=header.timeline)
     key = raw.get("key")
     if not isinstance(key, str):
@@ -234,56 +204,8 @@ def parse_config(data: bytes) -> ConfigRecord:
         raise ConfigError(f"the record {found}: it is {_KEYS}")
     if key == "timeline":
         raise ConfigError('a timeline is named by {"timeline": NAME}, alone in its record')
-    record = _validated(RECORDS[kind_of_key(key)], raw)
+    record = validated(RECORDS[kind_of_key(key)], raw, ConfigError)
     value = record.value if isinstance(record, PolicyRecord) else record.value.model_dump(mode="json")
     return ConfigRecord.model_construct(
         key=key, value=value, effective_at=record.effective_at, by=record.by, reason=record.reason, at=record.at
     )
-
-
-def _object(data: bytes) -> dict[str, Any]:
-    if len(data) > MAX_BYTES:
-        raise ConfigError(f"the record has {len(data):,} bytes, and {MAX_BYTES:,} are allowed")
-    try:
-        raw = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_once, parse_constant=_no_constant)
-    except UnicodeDecodeError:
-        raise ConfigError("the record is not UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"the record is not JSON, from character {error.pos + 1} on: write one JSON object") from None
-    except RecursionError:
-        raise ConfigError("the record is nested too deep") from None
-    except BadValueError as error:
-        raise ConfigError(str(error)) from None
-    except ValueError:
-        raise ConfigError("the record holds a number with too many digits") from None
-    if not isinstance(raw, dict):
-        raise ConfigError(f"the record is {kind_of(raw)}, and it should be a JSON object with key and value")
-    return raw
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadValueError(f"{show(twice)} is written twice in the record: keep one")
-    return value
-
-
-def _no_constant(text: str) -> Any:
-    raise BadValueError(f"{text} is not JSON: write a number")
-
-
-def _validated(model: type[_Record], raw: dict[str, Any]) -> _Record:
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        found = without_echoes(complaints(error, raw, model, lambda path: _literal(raw, path)))
-        text = "; ".join(c.message + (f" ({c.hint})" if c.hint else "") for c in found)
-        raise ConfigError(printable(text)) from None
-
-
-def _literal(raw: Any, path: Path) -> str:
-    for part in path:
-        raw = raw[part]
-    return json.dumps(raw, ensure_ascii=False)

@@ -16,6 +16,7 @@ from schemas.config import RECORDS, TimelineHeader
 from schemas.deadletter import DeadLetter
 from schemas.enforcement import Enforcement
 from schemas.manifest import Manifest
+from schemas.members import Member
 from schemas.policy import Policy
 from schemas.status import Status
 from schemas.verdict import Verdict
@@ -31,6 +32,7 @@ def documents() -> dict[str, Json]:
     return {
         "policy.json": _schema("Policy", TypeAdapter(Policy), "validation"),
         "config.json": _schema("Config record", config, "validation"),
+        "member.json": _schema("List member", TypeAdapter(Member), "validation"),
         "verdict.json": _schema("Verdict", TypeAdapter(Verdict), "serialization"),
         "enforcement.json": _schema("Enforcement", TypeAdapter(Enforcement), "serialization"),
         "deadletter.json": _schema("Dead letter", TypeAdapter(DeadLetter), "serialization"),

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas.config
-from schemas.config import MAX_BYTES, ConfigError, parse_config
+from schemas.config import ConfigError, parse_config
+from schemas.record_bytes import MAX_BYTES
 
 
 def refusal(data: bytes) -> str:
@@ -51,7 +52,7 @@ KEYS = "policy, mode/RULE, mode/*, model/NAME or threshold/NAME"
         (b"", "the record is not JSON, from character 1 on: write one JSON object"),
         (b"\xff", "the record is not UTF-8"),
         (b"[" * 100_000, "the record is nested too deep"),
-        (b"[]", "the record is a list, and it should be a JSON object with key and value"),
+        (b"[]", "the record is a list, and it should be a JSON object"),
         (b" " * (MAX_BYTES + 1), "the record has 4,194,305 bytes, and 4,194,304 are allowed"),
         (b'{"key": "policy", "key": "policy"}', '"key" is written twice in the record: keep one'),
         (b'{"key": "threshold/x", "value": {"value": NaN}}', "NaN is not JSON: write a number"),
