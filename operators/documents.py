@@ -161,6 +161,8 @@ def error_text(plan: FeaturePlan | RatioPlan, features: Mapping[str, FeaturePlan
         return over if over == under else f"{plan.over}: {over}; {plan.under}: {under}"
     if plan.aggregate == "distinct":
         return f"exact below {plan.cap}, at least {plan.cap} from there"
+    if plan.tick_ms:
+        return f"exact; an event counts in the newest tick of {span(plan.tick_ms)}, late ones too"
     if not plan.over_ms:
         return "exact"
     return f"covers {span(plan.over_ms)} to {span(plan.over_ms + plan.pane_ms)}"

@@ -71,6 +71,7 @@ class Cell:
             "distinct": [("used", "<u4"), ("oldest", "<i8"), ("table", (ENTRY, (self.cap,)))],
             "age": [],
             "idle": [],
+            "surprise": [("before", "<f8"), ("left", "<f8"), ("tick", "<i8"), ("counts", ("<u4", (2,)))],
         }
         if self.aggregate not in shapes:
             raise LayoutError(f"{self.aggregate} is not available yet: remove the feature from the policy")

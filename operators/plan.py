@@ -7,6 +7,7 @@ from operators.expressions import Compiled, Type
 from schemas.policy import EventSpec, Policy
 
 DAY_MS = 86_400_000
+_SETTLING_TICKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class FeaturePlan:
     """One feature of one entity kind.
 
     `column` is the input column of the part frame: Float64 for sum, mean, min, max, last; UInt64 hashes for distinct; None for
-    count, rate, age, idle. `filter` is a boolean column of the part frame (the `on:` and `where:` of the feature), None where every
+    count, rate, age, idle, surprise. `filter` is a boolean column of the part frame (the `on:` and `where:` of the feature), None where every
     event of the kind counts. `fingerprint` names the definition: equal fingerprints share state.
     """
 
@@ -28,11 +29,20 @@ class FeaturePlan:
     scale: int
     per_ms: int
     fingerprint: str
+    tick_ms: int = 0
+    """Length of a tick of surprise and envelope, which have no window."""
 
     @property
     def pane_ms(self) -> int:
         """Length of a pane: ceil(over / panes)."""
         return -(-self.over_ms // self.panes)
+
+    @property
+    def settled_ms(self) -> int:
+        """How long a feature must have been in the stream until its answers are what they will be: its window, or the ticks
+        after which what was seen outweighs what was assumed. 0 for those that need no time.
+        """
+        return self.over_ms or _SETTLING_TICKS * self.tick_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,7 @@ class KindPlan:
     @property
     def longest_ms(self) -> int:
         """An entity idle for longer than this on the ingest clock reads as new: the longest window and one pane more, a day at
-        least, and 90 days where its age or idle time is asked for: those are about what was long before any window.
+        least, and 90 days where its age, idle time or surprise is asked for: those are about what was long before any window.
         """
         windows = [f.over_ms + f.pane_ms for f in self.features if f.over_ms]
         memory = 90 * DAY_MS if any(not f.over_ms for f in self.features) else DAY_MS
@@ -112,7 +122,7 @@ class RulePlan:
     columns: tuple[str, ...]
     """What `when` names itself, in the order of appearance."""
     window_ms: dict[str, int]
-    """Window of each of `features` that has one: what the warm-up waits for."""
+    """What the warm-up waits for, of each of `features` that needs time: its window, or its ticks."""
     warmup: bool
     severity: str
     cooldown_ms: int

@@ -73,6 +73,8 @@ class _Compiler:
     """What defines each column: two columns with the same print hold the same values."""
     pii: set[str] = field(default_factory=set)
     filters: dict[tuple[object, ...], FeatureFilter] = field(default_factory=dict)
+    plans: dict[str, FeaturePlan] = field(default_factory=dict)
+    """Features that have state."""
 
     @property
     def policy(self) -> Policy:
@@ -283,6 +285,7 @@ class _Compiler:
                 continue
             kind, feature = plan
             by_kind[kind].append(feature)
+            self.plans[name] = feature
             self.prints[name] = feature.fingerprint
             if feature.aggregate in ("sum", "mean") and feature.column:
                 bounded[Bounded(feature.column, feature.scale)] = None
@@ -327,7 +330,7 @@ class _Compiler:
         aggregate = spec.aggregate
         at: Path = ("features", name)
         argument = getattr(spec, aggregate)
-        if aggregate in ("surprise", "envelope"):
+        if aggregate == "envelope":
             self.problem(
                 (*at, aggregate),
                 f"feature {name}: {aggregate} is not available yet",
@@ -365,10 +368,12 @@ class _Compiler:
             aggregate, self.prints.get(column or ""), self._types_print(types), compiled and self._print_of(compiled),
             self._entity_print(self.policy.entities[kind]), spec.over, spec.panes,
             spec.cap if aggregate == "distinct" else None, scale if aggregate in ("sum", "mean") else None, spec.per if aggregate == "rate" else None,
+            *([spec.tick] if spec.tick else []),
         )  # fmt: skip
         return kind, FeaturePlan(
-            name, aggregate, column, where_name, spec.over or 0, spec.panes, spec.cap, scale, spec.per, fingerprint
-        )
+            name, aggregate, column, where_name, spec.over or 0, spec.panes, spec.cap, scale, spec.per, fingerprint,
+            tick_ms=spec.tick,
+        )  # fmt: skip
 
     def _types(self, name: str, spec: FeatureSpec) -> tuple[str, ...] | None:
         given = spec.count or spec.rate or spec.on
@@ -534,7 +539,7 @@ class _Compiler:
             ),
             features=features,
             columns=compiled.reads,
-            window_ms={f: over for f in features if (over := self.policy.features[f].over)},
+            window_ms={f: ms for f in features if f in self.plans and (ms := self.plans[f].settled_ms)},
             warmup=spec.warmup == "wait",
             severity=spec.severity,
             cooldown_ms=spec.cooldown,

@@ -112,14 +112,14 @@ class FeatureDocuments:
         return self._columns[name]
 
     def _coverage(self, plan: FeaturePlan | RatioPlan) -> npt.NDArray[np.float64]:
-        """How much of its window a feature saw: by its time in the stream, and for late events by the panes held."""
+        """How much of its window, or of the ticks it learns from, a feature saw: by its time in the stream, and for late events by the panes held."""
         if isinstance(plan, RatioPlan):
             both = [self._coverage(self._program.features[name]) for name in (plan.over, plan.under)]
             return np.minimum(both[0], both[1])
         share = np.ones(len(self._at))
-        if plan.over_ms:
+        if plan.settled_ms:
             ingest = self._frame["ingest_time"].to_physical().to_numpy()
-            share = np.clip((ingest - self._since.get(plan.name, ingest)) / plan.over_ms, 0.0, 1.0)
+            share = np.clip((ingest - self._since.get(plan.name, ingest)) / plan.settled_ms, 0.0, 1.0)
             late = self._late.get(self._program.kind_of[plan.name])
             if late is not None:
                 share = share * late[self._at]

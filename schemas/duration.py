@@ -78,6 +78,13 @@ def _window(value: object) -> int:
     return ms
 
 
+def _tick(value: object) -> int:
+    ms = _duration(value)
+    if not 1_000 <= ms <= 86_400_000:
+        raise BadValueError(f"{show(value)} is out of range: a tick is 1s at least and 1d at most")
+    return ms
+
+
 _DURATION_SCHEMA = {"type": "string", "pattern": r"^\s*[0-9]+\s*(ms|s|m|h|d|w)\s*$", "examples": ["10s", "1h", "7d"]}
 
 Duration = Annotated[
@@ -95,6 +102,14 @@ Window = Annotated[
     WithJsonSchema(_DURATION_SCHEMA),
 ]
 """Milliseconds of a window: 10 seconds to 90 days."""
+
+Tick = Annotated[
+    int,
+    BeforeValidator(_tick),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(_DURATION_SCHEMA),
+]
+"""Milliseconds of a tick: 1 second to 1 day."""
 
 
 def parse_budget(text: object) -> tuple[int, int]:

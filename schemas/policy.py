@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema
 
 from schemas.document import Document as Document
 from schemas.document import refuse, written
-from schemas.duration import Budget, Duration, Window
+from schemas.duration import Budget, Duration, Tick, Window
 from schemas.event_spec import FIELD_TYPES as FIELD_TYPES
 from schemas.event_spec import EventSpec as EventSpec
 from schemas.event_spec import FieldSpec as FieldSpec
@@ -99,8 +99,8 @@ class FeatureSpec(Document):
     """Seconds since the first event of an entity of this kind."""
     idle: Name | None = None
     """Seconds since the event before of an entity of this kind."""
-    surprise: Duration | None = None
-    """Not available yet: how unlikely the entity's rate is, in panes of this length."""
+    surprise: Tick | None = None
+    """How unlikely the entity's arrivals are, given its own history in ticks of this length, 1s to 1d."""
     envelope: Duration | None = None
     """Not available yet: how far the rate of all is from what this time of the week expects."""
 
@@ -129,6 +129,11 @@ class FeatureSpec(Document):
     def aggregate(self) -> str:
         """The aggregate key that is set."""
         return next(name for name in AGGREGATES if getattr(self, name) is not None)
+
+    @property
+    def tick(self) -> int:
+        """Length of a tick in ms; 0 for what has none."""
+        return self.surprise or self.envelope or 0
 
     @model_validator(mode="after")
     def _whole(self) -> "FeatureSpec":

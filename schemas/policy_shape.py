@@ -95,6 +95,11 @@ def _unwanted(feature: Mapping[str, object], kind: str) -> list[Mistake]:
         mistakes.append(
             Mistake("on", f"{kind} does not take `on`", f"name the event type at `{kind}` itself, and take `on` out")
         )
+    if kind in ("surprise", "envelope"):
+        hint = f"{kind} compares the entity with all of its own history, tick by tick: take it out"
+        for key in ("over", "panes"):
+            if feature.get(key) not in (None, 12):
+                mistakes.append(Mistake(key, f"{kind} does not take `{key}`", hint))  # noqa: PERF401
     for key, kinds in _BELONGS.items():
         if kind not in kinds and feature.get(key) is not None and feature[key] not in _DEFAULTS[key]:
             mistakes.append(

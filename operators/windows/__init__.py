@@ -14,6 +14,7 @@ from operators.windows.distinct import distinct
 from operators.windows.greatest import last, maximum, minimum
 from operators.windows.segments import Floats, Segments
 from operators.windows.sums import count, mean, rate, total
+from operators.windows.surprise import surprise
 
 Kernel = Callable[[FeaturePlan, Segments, Cells], Floats]
 
@@ -28,4 +29,5 @@ KERNELS: dict[str, Kernel] = {
     "distinct": distinct,
     "age": age,
     "idle": idle,
+    "surprise": surprise,
 }

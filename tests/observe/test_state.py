@@ -57,10 +57,10 @@ def test_a_damaged_description_is_refused():
 
 
 def test_aggregates_to_come_say_so():
-    plan = plan_of([replace(COUNT, aggregate="surprise")])
+    plan = plan_of([replace(COUNT, aggregate="envelope")])
     with pytest.raises(LayoutError) as caught:
         KindObserver(plan, DictStore())
-    assert str(caught.value) == "surprise is not available yet: remove the feature from the policy"
+    assert str(caught.value) == "envelope is not available yet: remove the feature from the policy"
 
 
 def test_a_row_has_room_for_64_lists():
