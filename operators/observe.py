@@ -16,7 +16,7 @@ from operators.kind_observer import KindObserver, PartAnswer
 from operators.plan import KindPlan, Program, RatioPlan
 from operators.scatter import Hashes, Part, gather_coverage, gather_flags, gather_floats, scatter
 
-__all__ = ["KindObserver", "Observed", "Part", "PartAnswer", "flags_name", "observe"]
+__all__ = ["Answered", "KindObserver", "Observed", "Part", "PartAnswer", "flags_name", "join", "observe"]
 
 
 @dataclass(slots=True)
@@ -42,25 +42,44 @@ def flags_name(kind: str) -> str:
     return f"__flags:{kind}"
 
 
+@dataclass(slots=True)
+class Answered:
+    """What one kind answered. `row`: the frame's row of each of the answer's rows; `nulls`: rows without an entity."""
+
+    row: npt.NDArray[np.int64]
+    answer: PartAnswer
+    nulls: int
+
+
 def observe(frame: pl.DataFrame, program: Program, observers: Mapping[str, KindObserver]) -> Observed:
     """Updates the state of every entity of `frame` and joins the answers; O(rows log rows). Rows are in arrival order.
 
     Kinds without an observer keep no state. A feature that an observer's newer plan dropped is NULL.
     """
     hashes: Hashes = {}
+    answered: dict[str, Answered] = {}
+    for name, plan in program.kinds.items():
+        if name in observers:
+            part = scatter(frame, plan, hashes)
+            answered[name] = Answered(part.row, observers[name].update(part), part.nulls)
+    return join(frame, program, answered)
+
+
+def join(frame: pl.DataFrame, program: Program, answered: Mapping[str, Answered]) -> Observed:
+    """The second half of `observe`, for a runtime whose observers are elsewhere: answers by kind as columns."""
     columns: list[pl.Series] = []
     observed = Observed(frame, {}, 0, {})
     for name, plan in program.kinds.items():
-        if name not in observers:
+        if name not in answered:
             continue
-        part = scatter(frame, plan, hashes)
-        answer = observers[name].update(part)
-        columns += gather(plan, part, answer, frame.height)
-        each = plan.each is not None
-        coverage = answer.coverage
-        observed.coverage[name] = None if coverage is None else gather_coverage(coverage, part.row, frame.height, each)
-        observed.late_dropped += answer.late_dropped
-        observed.nulls[name] = part.nulls
+        found = answered[name]
+        columns += gather(plan, found.row, found.answer, frame.height)
+        coverage = found.answer.coverage
+        observed.coverage[name] = (
+            None if coverage is None else gather_coverage(coverage, found.row, frame.height, plan.each is not None)
+        )
+        observed.late_dropped += found.answer.late_dropped
+        observed.nulls[name] = found.nulls
     numbers = [column.name for column in columns if column.dtype == pl.Float64]
     observed.frame = frame.with_columns(columns).with_columns(pl.col(numbers).fill_nan(None))
     if program.ratios:
@@ -68,16 +87,16 @@ def observe(frame: pl.DataFrame, program: Program, observers: Mapping[str, KindO
     return observed
 
 
-def gather(plan: KindPlan, part: Part, answer: PartAnswer, height: int) -> list[pl.Series]:
+def gather(plan: KindPlan, row: npt.NDArray[np.int64], answer: PartAnswer, height: int) -> list[pl.Series]:
     """The flags and features of one kind as columns of a frame of `height` rows; NaN where there is no answer."""
     each = plan.each is not None
-    columns = [gather_flags(answer.flags, part.row, height, each).alias(flags_name(plan.name))]
+    columns = [gather_flags(answer.flags, row, height, each).alias(flags_name(plan.name))]
     for feature in plan.features:
         values = answer.values.get(feature.name)
         if values is None:
             columns.append(pl.Series(feature.name, np.full(height, np.nan)))
         else:
-            columns.append(gather_floats(values, part.row, height, each).alias(feature.name))
+            columns.append(gather_floats(values, row, height, each).alias(feature.name))
     return columns
 
 
