@@ -1,0 +1,75 @@
+"""Watchgate on a Flink cluster: `flink run -py jobs/flink.py -pyfs . --policy policy.yaml --kafka HOST:PORT`.
+
+Arguments are those of `python jobs/flink.py --help`. The environment variable WATCHGATE_PII_KEY keys the hashes under
+which `pii: hash` fields are written out; without it each submission has a random key.
+"""
+
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+
+from pyflink.datastream import StreamExecutionEnvironment
+
+from integration.jars import JarsError, resolve_jars
+from integration.kafka.client import KafkaError
+from integration.kafka.properties import PropertiesError, load_client_properties
+from integration.kafka.topics import topic_name
+from integration.list_files import ListFileError
+from jobs.flink_job.arguments import Arguments, parse_arguments
+from jobs.flink_job.facts import JobFacts
+from jobs.flink_job.fitness import UnfitError, check_job_topics, check_settings, transaction_timeout_ms
+from jobs.flink_job.lists import read_members
+from jobs.flink_job.programs import compile_text
+from jobs.flink_job.settings import configure, settings_of
+from jobs.flink_job.tables import AT_LEAST_ONCE, Start, exactly_once
+from jobs.flink_job.topology import build
+from schemas.policy_file import PolicyError
+
+
+def submit(given: Arguments) -> None:
+    """Hands the job to the cluster that the environment names. Raises what is not as it must be."""
+    text = given.policy.read_text(encoding="utf-8")
+    program = compile_text(text, str(given.policy))
+    env = StreamExecutionEnvironment.get_execution_environment()
+    settings = settings_of(env)
+    check_settings(settings)
+    properties = load_client_properties(given.client_properties) if given.client_properties else None
+    timeline = check_job_topics(given.kafka, given.prefix, given.events, properties)
+    name = given.name or f"watchgate-{program.name}"
+    key = os.environ.get("WATCHGATE_PII_KEY")
+    job = JobFacts(
+        policy=text,
+        policy_name=str(given.policy),
+        timeline=timeline,
+        kafka=given.kafka,
+        prefix=given.prefix,
+        events=given.events or (topic_name(given.prefix, "events"),),
+        emit="all" if given.emit == "all" else "hits",
+        pii_key=key.encode()[:64] if key else secrets.token_bytes(32),
+        properties=properties,
+        lists=read_members(program, given.lists),
+    )
+    delivery = AT_LEAST_ONCE
+    if given.delivery == "exactly-once":
+        # The timeline is part of it: it names the job's topics as nothing else in the Kafka cluster does.
+        delivery = exactly_once(f"{name}-{timeline}", transaction_timeout_ms(given.kafka, properties))
+    jar = given.jar or resolve_jars().connector
+    configure(env, settings, given.checkpoint_ms, given.parallelism, jar)
+    limit = program.policy.max_record_bytes
+    build(env, job, start=Start(given.start), name=name, delivery=delivery, limit=limit)
+    env.execute(name)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Submits, or says in a sentence why not and ends with status 1."""
+    try:
+        submit(parse_arguments(arguments))
+    except PolicyError as error:
+        sys.exit(error.render())
+    except (JarsError, KafkaError, ListFileError, OSError, PropertiesError, UnfitError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

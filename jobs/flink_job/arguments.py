@@ -1,0 +1,93 @@
+"""The arguments of jobs/flink.py: what `watchgate submit` passes on, and what a person gives to `flink run`."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.cloudevents import parse_iso
+from schemas.duration import parse_duration
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """Durations in ms. `start` is earliest, latest or a time in ms; `jar` None: the one that pom.xml pins."""
+
+    policy: Path
+    kafka: str
+    events: tuple[str, ...]
+    prefix: str
+    lists: Path
+    client_properties: Path | None
+    start: str | int
+    parallelism: int | None
+    delivery: str
+    emit: str
+    name: str | None
+    checkpoint_ms: int
+    jar: Path | None
+
+
+def parse_arguments(arguments: Sequence[str]) -> Arguments:
+    """Ends the process with a usage text where they are wrong."""
+    parser = argparse.ArgumentParser("jobs/flink.py", description="Watchgate on a Flink cluster, Kafka to Kafka.")
+    parser.add_argument("--policy", type=Path, required=True, help="the policy file, YAML or JSON")
+    parser.add_argument("--kafka", required=True, help="brokers: HOST:PORT, several with commas")
+    parser.add_argument("--events", action="append", help="topic to read; may be repeated; PREFIX.events unless given")
+    parser.add_argument("--prefix", default="", help="what the names of the job's topics begin with")
+    parser.add_argument("--lists", type=Path, help="folder of the policy's list files; the policy's own unless given")
+    parser.add_argument("--client-properties", type=Path, help="security settings of Kafka clients")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        type=_start,
+        default="earliest",
+        help="where a job without a savepoint begins: earliest, latest, or a time such as 2026-01-02T03:04:05Z",
+    )
+    parser.add_argument(
+        "--parallelism", type=_count, help="subtasks of each operator; the cluster's default if left out"
+    )
+    parser.add_argument("--delivery", choices=("exactly-once", "at-least-once"), default="exactly-once")
+    parser.add_argument("--emit", choices=("hits", "all"), default="hits", help="verdicts for hits or for all events")
+    parser.add_argument("--name", help="name of the job; watchgate-POLICY unless given")
+    parser.add_argument("--checkpoint-interval", type=_duration, default=2_000, help="such as 2s")
+    parser.add_argument("--jar", type=Path, help="Flink's Kafka connector, if not the one that Watchgate fetches")
+    found = parser.parse_args(arguments)
+    return Arguments(
+        found.policy,
+        found.kafka,
+        tuple(found.events or ()),
+        found.prefix,
+        found.lists or found.policy.parent,
+        found.client_properties,
+        found.start,
+        found.parallelism,
+        found.delivery,
+        found.emit,
+        found.name,
+        found.checkpoint_interval,
+        found.jar,
+    )
+
+
+def _start(text: str) -> str | int:
+    if text in ("earliest", "latest"):
+        return text
+    try:
+        return parse_iso(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"write earliest, latest or a time: {error}") from None
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,3}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def _duration(text: str) -> int:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

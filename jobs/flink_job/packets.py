@@ -1,0 +1,165 @@
+"""What passes between the operators, and its wire form.
+
+A packet is a pickle: both ends are the same version of this program, and nothing from outside is ever unpickled.
+"""
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from jobs.flink_job.programs import Programs
+from operators.batch import Batch
+from operators.documents import Json
+from operators.failing import Mask
+from operators.kind_observer import PartAnswer
+from operators.scatter import Part
+from operators.stamp import Stamped
+from operators.timeline import Epoch, ModeInForce
+
+Packet = TypeVar("Packet")
+
+PAYLOAD = "__payload"
+"""Column with each record's bytes, until no stage can refuse a row any more."""
+
+
+def packed(packet: object) -> bytes:
+    """Bytes of a packet."""
+    return pickle.dumps(packet, protocol=5)
+
+
+def unpacked(data: object, kind: type[Packet]) -> Packet:
+    """The packet in a Flink value. Raises TypeError where the topology is wired wrongly."""
+    packet = pickle.loads(bytes(data))  # type: ignore[call-overload]
+    if not isinstance(packet, kind):
+        raise TypeError(f"a {type(packet).__name__} came where a {kind.__name__} belongs")
+    return packet
+
+
+@dataclass(slots=True)
+class Arrived:
+    """batcher -> stamp: decoded events with their ingest times, and dead letters as documents."""
+
+    batch: Batch
+    dead: list[Json]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochFacts:
+    """An epoch without its program."""
+
+    id: str
+    modes: dict[str, ModeInForce]
+    ceiling: bool
+    in_force_ms: int
+    since: dict[str, int]
+    unavailable: bool
+
+
+@dataclass(slots=True)
+class Events:
+    """A stretch of events that one program judges: `Stamped`, with the program as digest and document.
+
+    `policy` is None for the policy that the job was started with. `rank` grows with the age of the timeline: of two
+    policies the one with the higher rank is newer.
+    """
+
+    frame: pl.DataFrame
+    digest: str
+    policy: bytes | None
+    rank: int
+    epochs: list[EpochFacts]
+    epoch_index: npt.NDArray[np.int32]
+    sources: tuple[tuple[str, int], ...]
+    since: dict[str, int]
+    failed: dict[str, Mask]
+    errors: list[Json]
+
+    @classmethod
+    def of(cls, stamped: Stamped, policy: bytes | None, rank: int) -> "Events":
+        used, index = np.unique(stamped.epoch_index, return_inverse=True)
+        epochs = [_facts(stamped.epochs[i]) for i in used.tolist()]
+        return cls(
+            stamped.frame,
+            stamped.program.digest,
+            policy,
+            rank,
+            epochs,
+            index.astype(np.int32),
+            stamped.sources,
+            dict(stamped.since),
+            stamped.failed,
+            stamped.errors,
+        )
+
+    def stamped(self, programs: Programs) -> Stamped:
+        """Back to what the stages take."""
+        program = programs.of(self.digest, self.policy)
+        epochs = [Epoch(e.id, program, e.modes, e.ceiling, e.in_force_ms, e.since, e.unavailable) for e in self.epochs]
+        return Stamped(
+            self.frame, program, epochs, self.epoch_index, self.sources, self.since, self.failed, self.errors
+        )
+
+
+@dataclass(slots=True)
+class Stretches:
+    """stamp -> scatter: the stretches of one batch in order, and dead letters as documents."""
+
+    stretches: list[Events]
+    dead: list[Json]
+
+
+@dataclass(slots=True)
+class Share:
+    """scatter -> observe: what one shard of one kind reads of one stretch. `at`: rows of the kind's whole part."""
+
+    lane: str
+    sequence: int
+    kind: str
+    digest: str
+    policy: bytes | None
+    rank: int
+    at: npt.NDArray[np.int64]
+    part: Part
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a stretch asked of one kind: the frame's row of each row of the whole part, and rows without an entity."""
+
+    row: npt.NDArray[np.int64]
+    nulls: int
+
+
+@dataclass(slots=True)
+class Waiting:
+    """scatter -> judge: a stretch that waits for `shares` answers."""
+
+    sequence: int
+    shares: int
+    asked: dict[str, Asked]
+    events: Events
+
+
+@dataclass(slots=True)
+class Answer:
+    """observe -> judge: what the events of one share see. Features that the shard does not keep any more are missing."""
+
+    sequence: int
+    kind: str
+    at: npt.NDArray[np.int64]
+    answer: PartAnswer
+
+
+def _facts(epoch: Epoch) -> EpochFacts:
+    return EpochFacts(
+        epoch.id, _plain(epoch.modes), epoch.ceiling, epoch.in_force_ms, _plain(epoch.since), epoch.unavailable
+    )
+
+
+def _plain(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(mapping)

@@ -1,0 +1,47 @@
+"""Flink's settings for a job: those that it must have, and better defaults than Flink's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyflink.common import Configuration
+from pyflink.datastream import StreamExecutionEnvironment
+
+from jobs.flink_job.shards import MAX_PARALLELISM
+
+_BATCH = 4_096
+
+REQUIRED = {
+    "python.execution-mode": "thread",
+    "execution.checkpointing.mode": "EXACTLY_ONCE",
+    "execution.checkpointing.unaligned.enabled": "false",
+    "pipeline.max-parallelism": str(MAX_PARALLELISM),
+    "table.local-time-zone": "UTC",
+}
+DEFAULTS = {
+    "python.fn-execution.arrow.batch.size": str(_BATCH),
+    # With equal sizes the source waits while a bundle is worked on.
+    "python.fn-execution.bundle.size": str(4 * _BATCH),
+    "python.fn-execution.bundle.time": "30",
+    "execution.buffer-timeout.interval": "5 ms",
+}
+
+
+def settings_of(env: StreamExecutionEnvironment) -> dict[str, str]:
+    """What is in effect: the cluster's configuration with -D options of `flink run`."""
+    found: dict[str, str] = dict(env._j_stream_execution_environment.getConfiguration().toMap())
+    return found
+
+
+def configure(
+    env: StreamExecutionEnvironment, given: Mapping[str, str], checkpoint_ms: int, parallelism: int | None, jar: Path
+) -> None:
+    """Sets what a job must have, and what nobody has set (`given`)."""
+    configuration = Configuration()
+    for key, value in (DEFAULTS | REQUIRED | {"execution.checkpointing.interval": f"{checkpoint_ms} ms"}).items():
+        if key not in given or key not in DEFAULTS:
+            configuration.set_string(key, value)
+    env.configure(configuration)
+    # Not pipeline.jars, which would take flink-python out of a job that is submitted.
+    env.add_jars(jar.absolute().as_uri())
+    if parallelism is not None:
+        env.set_parallelism(parallelism)

@@ -1,0 +1,74 @@
+"""Names of shards and lanes, chosen so that Flink puts them where they should be.
+
+Flink sends a key to the key group `murmur(hash(key)) mod max parallelism`, and a range of key groups to a subtask. Names
+taken as they come would leave some subtasks with twice the shards of others.
+"""
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from operators.hashing import hash_all
+
+SHARDS = 16
+"""Of each entity kind: the greatest parallelism that its state can spread over. Part of the state: never change it."""
+MAX_PARALLELISM = 128
+"""Pinned: the number of key groups. Part of the state as well."""
+
+
+def key_group(name: str) -> int:
+    """The key group of a name, as Flink computes it of a Java row with one string: what PyFlink's keys are."""
+    hashed = 0
+    for unit in np.frombuffer(name.encode("utf-16-le"), dtype="<u2").tolist():
+        hashed = (31 * hashed + unit) & 0xFFFFFFFF
+    return _murmur(hashed + 62 & 0xFFFFFFFF) % MAX_PARALLELISM
+
+
+@cache
+def shard_names(kind: str) -> tuple[str, ...]:
+    """The keys of a kind's shards; their key groups are evenly spread."""
+    return tuple(_named(f"{kind}/{i}", i * MAX_PARALLELISM // SHARDS) for i in range(SHARDS))
+
+
+@cache
+def lane_name(subtask: int, parallelism: int) -> str:
+    """The key of a lane: what it names lands on the subtask of that index."""
+    return _named("lane", -(-subtask * MAX_PARALLELISM // parallelism))
+
+
+def shards_of(keys: pl.Series) -> npt.NDArray[np.int64]:
+    """The shard of each entity; each different key is hashed once."""
+    encoded = keys.to_arrow().dictionary_encode()
+    hashes = hash_all(pl.Series(encoded.dictionary, dtype=pl.Binary).to_list())
+    # High bits: the low ones of the same hash decide other things, such as percentages.
+    shards: npt.NDArray[np.int64] = (hashes >> np.uint64(32)).astype(np.int64) % SHARDS
+    indices: npt.NDArray[np.int64] = encoded.indices.to_numpy()
+    return shards[indices]
+
+
+def _named(stem: str, group: int) -> str:
+    number = 0
+    while key_group(f"{stem}/{number}") != group:
+        number += 1
+    return f"{stem}/{number}"
+
+
+def _murmur(code: int) -> int:
+    """`MathUtils.murmurHash` of Flink: never negative."""
+    code = code * 0xCC9E2D51 & 0xFFFFFFFF
+    code = _rotated(code, 15) * 0x1B873593 & 0xFFFFFFFF
+    code = _rotated(code, 13) * 5 + 0xE6546B64 & 0xFFFFFFFF
+    code ^= 4
+    code = (code ^ code >> 16) * 0x85EBCA6B & 0xFFFFFFFF
+    code = (code ^ code >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
+    code ^= code >> 16
+    signed = code - (1 << 32) if code >= 1 << 31 else code
+    if signed == -(1 << 31):
+        return 0
+    return abs(signed)
+
+
+def _rotated(code: int, bits: int) -> int:
+    return (code << bits | code >> 32 - bits) & 0xFFFFFFFF

@@ -1,0 +1,237 @@
+"""A job on the cluster of the session: fed through Kafka, read by a read_committed consumer, compared with the embedded
+engine over the same records."""
+
+import json
+import re
+import subprocess
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from integration.flink.cluster import Cluster
+from integration.jars import Jars
+from integration.kafka.broker import Broker
+from integration.kafka.client import producer, reader
+from integration.kafka.topics import create_topics
+from jobs.engine import Engine
+from jobs.entity_lists import EntityLists
+from jobs.flink_job.programs import compile_document, compile_text
+from operators.decode import Decoder, decode_records
+from operators.judge import Emit
+from operators.store import MemoryState
+
+Json = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
+DATA = ("verdicts", "verdicts.shadow", "enforcement", "enforcement.shadow", "deadletter")
+PII_KEY = "the same in every run of a test"
+
+
+@dataclass
+class Written:
+    """What a read_committed consumer found: documents by id, and how often each id came."""
+
+    documents: dict[str, dict[str, Json]] = field(default_factory=lambda: {topic: {} for topic in DATA})
+    times: Counter[str] = field(default_factory=Counter)
+    status: list[Json] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.documents.values()))
+
+    @property
+    def twice(self) -> list[str]:
+        return [ident for ident, times in self.times.items() if times > 1]
+
+
+@dataclass
+class Running:
+    """A submitted job and its topics."""
+
+    flink: Cluster
+    broker: Broker
+    prefix: str
+    policy: Path
+    timeline: str
+    job: str = ""
+
+    def feed(self, events: Iterable[Json | bytes | None], rate: float | None = None) -> None:
+        """Writes records to the events topic, as fast as it goes or so many a second."""
+        with producer(self.broker.address, linger_ms=5) as client:
+            began = time.monotonic()
+            for number, event in enumerate(events):
+                if rate is not None:
+                    time.sleep(max(0.0, began + number / rate - time.monotonic()))
+                value = orjson.dumps(event) if isinstance(event, dict) else event
+                client.send(f"{self.prefix}.events", key=None if value else b"tombstone", value=value)
+
+    def set_mode(self, rule: str, mode: str, effective_at: str | None = None) -> None:
+        """A mode record on the config topic."""
+        value = {"ceiling": mode} if rule == "*" else {"mode": mode}
+        record = {"key": f"mode/{rule}", "value": value, "effective_at": effective_at, "by": "t", "reason": "test"}
+        with producer(self.broker.address) as client:
+            client.send(f"{self.prefix}.config", value=orjson.dumps(record), partition=0).get(timeout=20)
+
+    def config(self) -> list[bytes]:
+        """The config records after the header."""
+        return [value for _, value in self.records("config")][1:]
+
+    def records(self, topic: str) -> list[tuple[int, bytes]]:
+        """(append time, value) of partition 0 of a topic."""
+        return [(record.timestamp, record.value or b"") for record in read_all(self.broker, [f"{self.prefix}.{topic}"])]
+
+    def expected(self, emit: Emit = "hits") -> dict[str, dict[str, Json]]:
+        """What the embedded engine makes of the records that are in the topics."""
+        program = compile_text(self.policy.read_text(), str(self.policy))
+        state = MemoryState()
+        engine = Engine(
+            program, state, compile_document, timeline_id=self.timeline, pii_key=PII_KEY.encode(), emit=emit
+        )
+        EntityLists(program, state, self.policy.parent).load(engine)
+        engine.offer_config(self.config())
+        records = self.records("events")
+        values = [value for _, value in records]
+        decoded = decode_records(
+            values,
+            np.arange(len(values)),
+            (f"{self.prefix}.events", 0),
+            Decoder(program.policy),
+            np.array([at for at, _ in records], dtype=np.int64),
+        )
+        outcome = engine.process(decoded, np.empty(0, np.int64), values.__getitem__)
+        return {topic: {str(d["ce_id"]): d for d in outcome.documents.get(topic, [])} for topic in DATA}
+
+    def written(self, count: int, seconds: float = 90) -> Written:
+        """What is committed when there are at least `count` documents, and a little later, so that what is too much
+        is seen as well."""
+        found = Written()
+        deadline = time.monotonic() + seconds
+        names = {f"{self.prefix}.{topic}": topic for topic in (*DATA, "status")}
+        for record in tail(self.broker, list(names), lambda: found.count >= count or time.monotonic() > deadline):
+            topic, document = names[record.topic], orjson.loads(record.value)
+            if topic == "status":
+                found.status.append(document)
+                continue
+            ident = dict(record.headers)["ce_id"].decode()
+            assert document["ce_id"] == ident
+            found.times[ident] += 1
+            found.documents[topic][ident] = document
+        return found
+
+    def statuses(self, kind: str, of: int, seconds: float = 60) -> list[Json]:
+        """Status records of a kind, when all of `of` subtasks have said so."""
+        found: list[Json] = []
+        deadline = time.monotonic() + seconds
+
+        def enough() -> bool:
+            return len({d["subtask"] for d in found}) >= of or time.monotonic() > deadline
+
+        for record in tail(self.broker, [f"{self.prefix}.status"], enough, quiet=1):
+            document = orjson.loads(record.value)
+            if document["kind"] == kind:
+                found.append(document)
+        return found
+
+    def checkpoints(self) -> int:
+        """How many checkpoints are complete."""
+        counts = self.flink.get(f"/jobs/{self.job}/checkpoints").get("counts", {})
+        return int(counts.get("completed", 0))
+
+    def wait_checkpoint(self, seconds: float = 60) -> None:
+        """Returns after two more checkpoints: the second one holds all that is there now."""
+        wanted, deadline = self.checkpoints() + 2, time.monotonic() + seconds
+        while self.checkpoints() < wanted:
+            assert time.monotonic() < deadline, self.failures()
+            time.sleep(0.2)
+
+    def restarts(self) -> int:
+        """How often the job has failed."""
+        return len(self.flink.get(f"/jobs/{self.job}/exceptions")["exceptionHistory"]["entries"])
+
+    def failures(self) -> str:
+        """The last failure, for the message of an assertion."""
+        entries = self.flink.get(f"/jobs/{self.job}/exceptions")["exceptionHistory"]["entries"]
+        return entries[0]["stacktrace"][-3000:] if entries else "it did not fail"
+
+
+def submission(
+    flink: Cluster, jars: Jars, broker: Broker, prefix: str, policy: Path, *options: str, settings: Sequence[str] = ()
+) -> "subprocess.CompletedProcess[str]":
+    """`flink run` with the job's script."""
+    command = [str(flink.flink), "run", "-d", "-m", flink.address, *settings, "-py", str(ROOT / "jobs" / "flink.py")]
+    command += ["--policy", str(policy), "--kafka", broker.address, "--prefix", prefix, "--jar", str(jars.connector)]
+    command += ["--name", prefix, "--checkpoint-interval", "1s", *options]
+    environment = flink.environment | {"WATCHGATE_PII_KEY": PII_KEY}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150)
+
+
+@contextmanager
+def running(
+    flink: Cluster, jars: Jars, broker: Broker, prefix: str, policy: Path, *options: str, partitions: int = 1
+) -> Iterator[Running]:
+    """A job on new topics, cancelled at the end."""
+    timeline = create_topics(broker.address, prefix, partitions=partitions).timeline
+    made = Running(flink, broker, prefix, policy, timeline)
+    done = submission(flink, jars, broker, prefix, policy, *options)
+    found = re.search(r"JobID (\w{32})", done.stdout)
+    assert found, done.stdout[-3000:] + done.stderr[-3000:]
+    made.job = found[1]
+    try:
+        yield made
+    finally:
+        cancel(flink, made.job)
+
+
+def cancel(flink: Cluster, job: str) -> None:
+    """Ends a job, and returns when its slots are free."""
+    address = f"http://{flink.address}/jobs/{job}"
+    urllib.request.urlopen(urllib.request.Request(f"{address}?mode=cancel", method="PATCH"), timeout=20).close()
+    deadline = time.monotonic() + 60
+    while flink.get(f"/jobs/{job}")["state"] not in ("CANCELED", "FAILED", "FINISHED"):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def read_all(broker: Broker, topics: list[str]) -> list[Any]:
+    """All committed records of topics up to where they end now."""
+    from kafka import TopicPartition
+
+    with reader(broker.address) as consumer:
+        partitions = [TopicPartition(t, n) for t in topics for n in sorted(consumer.partitions_for_topic(t) or ())]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        ends = consumer.end_offsets(partitions)
+        found = []
+        while any(consumer.position(partition) < ends[partition] for partition in partitions):
+            for records in consumer.poll(timeout_ms=300).values():
+                found += records
+        return found
+
+
+def tail(broker: Broker, topics: list[str], enough: Any, quiet: int = 5) -> Iterator[Any]:
+    """Committed records as they come, until `enough()` and then `quiet` polls of half a second brought nothing."""
+    from kafka import TopicPartition
+
+    with reader(broker.address) as consumer:
+        partitions = [TopicPartition(t, n) for t in topics for n in sorted(consumer.partitions_for_topic(t) or ())]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning(*partitions)
+        silent = 0
+        while silent < quiet:
+            batches = consumer.poll(timeout_ms=500)
+            for records in batches.values():
+                yield from records
+            silent = silent + 1 if not batches and enough() else 0
+
+
+def overview(flink: Cluster) -> str:
+    """The jobs of the cluster, for the message of an assertion."""
+    return json.dumps(flink.get("/jobs/overview"))

@@ -1,0 +1,107 @@
+"""The operators of the cluster runtime without Flink: their parts, joined in one process."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jobs.engine import Outcome
+from jobs.flink_job.batcher import Batcher
+from jobs.flink_job.facts import JobFacts
+from jobs.flink_job.gather import Gather
+from jobs.flink_job.judge import by_rule
+from jobs.flink_job.observe import Shard
+from jobs.flink_job.packets import Answer, Arrived, Events, Waiting, packed, unpacked
+from jobs.flink_job.programs import compile_document, document_of
+from jobs.flink_job.scatter import drop_repeats, shares_of
+from jobs.flink_job.stamp import letters
+from operators.act import Actor
+from operators.judge import judge
+from operators.observe import join
+from operators.repeats import RecentIds
+from operators.stamp import stamp
+from operators.timeline import Timeline
+
+Record = tuple[int, bytes | None]
+"""Append time in ms, and value."""
+
+
+class FakeState(dict[str, bytes]):
+    """MapState of one key."""
+
+    def put(self, key: str, value: bytes) -> None:
+        self[key] = value
+
+    def put_all(self, values: dict[str, bytes]) -> None:
+        self.update(values)
+
+    def remove(self, key: str) -> None:
+        self.pop(key, None)
+
+
+class Chain:
+    """One lane, and all shards. What would cross a wire is packed and unpacked."""
+
+    def __init__(self, job: JobFacts) -> None:
+        self.job = job
+        self.programs = job.programs()
+        self.batcher = Batcher(job)
+        self.batcher.open(None)
+        self.timeline = Timeline(self.programs.base, compile_document, job.timeline, configured=True)
+        self.recent = RecentIds(self.programs.base.policy.repeats)
+        self.shards: dict[str, Shard] = {}
+        self.states: dict[str, tuple[FakeState, FakeState, FakeState]] = {}
+        self.gather = Gather()
+        self.actors: dict[str, Actor] = {}
+        self.sequence = 0
+        self.offset = 0
+        self.out = Outcome()
+
+    def restart(self) -> None:
+        """As after a failure: state stays, memory goes."""
+        self.shards, self.gather, self.sequence = {}, Gather(), 0
+
+    def feed(self, records: Sequence[Record], notes: Sequence[str | None] | None = None) -> None:
+        """Runs one batch through."""
+        values = np.array([value for _, value in records] + [None], dtype=object)[:-1]
+        remarks = np.array([*(notes or [None] * len(records)), None], dtype=object)[:-1]
+        origin, offsets = np.zeros(len(records)), np.arange(self.offset, self.offset + len(records))
+        self.offset += len(records)
+        taken = np.array([at for at, _ in records], dtype=np.int64)
+        arrived = unpacked(packed(self.batcher.decode(values, remarks, origin, offsets, taken)), Arrived)
+        stretches, refused = stamp(arrived.batch, self.timeline)
+        name = self.programs.base.name
+        for document in (*arrived.dead, *letters(name, arrived.batch, refused)):
+            self.out.add("deadletter", document)
+        for one in stretches:
+            policy = None if one.program is self.programs.base else document_of(one.program)
+            self._stretch(unpacked(packed(Events.of(one, policy, int(one.epochs[0].id.split(":")[1]))), Events))
+
+    def _stretch(self, events: Events) -> None:
+        stamped = events.stamped(self.programs)
+        for document in drop_repeats(self.programs.base.name, stamped, self.recent):
+            self.out.add("deadletter", document)
+        if not stamped.frame.height:
+            return
+        shares, asked = shares_of("lane", self.sequence, events, stamped)
+        waiting = Waiting(self.sequence, len(shares), asked, Events.of(stamped, events.policy, events.rank))
+        self.sequence += 1
+        for shard, share in reversed(shares):  # answers come in any order
+            rows, noted, listed = self.states.setdefault(shard, (FakeState(), FakeState(), FakeState()))
+            if shard not in self.shards:
+                self.shards[shard] = Shard(share, self.programs, rows, noted, 1 << 20)
+                self.shards[shard].load_lists(self.job.lists.get(shard, {}), listed)
+            answer = self.shards[shard].update(share, self.programs)
+            self._judge(Answer(share.sequence, share.kind, share.at, answer))
+        self._judge(waiting)
+
+    def _judge(self, packet: Any) -> None:
+        for waiting, answered in self.gather.add(packet):
+            stamped = waiting.events.stamped(self.programs)
+            judged = judge(stamped, join(stamped.frame, stamped.program, answered), self.job.emit, self.job.pii_key)
+            for mode, document in judged.verdicts:
+                self.out.add("verdicts" if mode == "live" else "verdicts.shadow", document)
+            for rule, hits in by_rule(judged.hits).items():
+                acted = self.actors.setdefault(rule, Actor(stamped.program.name)).act(hits)
+                for mode, document in acted.enforcement:
+                    self.out.add("enforcement" if mode == "live" else "enforcement.shadow", document)
