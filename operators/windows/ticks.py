@@ -10,6 +10,8 @@ import numpy as np
 
 from operators.windows.segments import Bools, Ints, Segments
 
+FEW = 8
+"""A step of so many segments costs in NumPy what it costs in Python, one after the other."""
 MOST_LATE = 10
 """Ticks that an event may lie behind the newest of its entity and still count."""
 
@@ -41,17 +43,22 @@ class Ticks:
             dropped = newest - segments.time // tick_ms > MOST_LATE
             self.dropped = dropped if dropped.any() else None
 
-    def rounds(self) -> Iterator[Ints]:
-        """The first runs of all segments, then all second ones, and so on: in a round no segment occurs twice."""
+    def rounds(self) -> list[Ints]:
+        """The first runs of all segments, then all second ones, and so on, as long as there are `FEW` segments left. In a
+        round no segment occurs twice.
+        """
         if len(self.start) == len(self.segments):
-            yield np.arange(len(self.start))
-            return
+            return [np.arange(len(self.start))]
+        sizes = np.bincount(self.rank)
+        wide = max(1, int(np.count_nonzero(sizes >= FEW)))
         order = np.argsort(self.rank, kind="stable")
-        stops = np.cumsum(np.bincount(self.rank))
-        begin = 0
-        for stop in stops.tolist():
-            yield order[begin:stop]
-            begin = stop
+        return np.split(order, np.cumsum(sizes[:wide]))[:-1]
+
+    def tails(self, rounds: int) -> Iterator[tuple[int, slice]]:
+        """Segments that have more runs than there were rounds, and these runs."""
+        for seg in np.flatnonzero(self.rank[self.last] >= rounds).tolist():
+            last = int(self.last[seg])
+            yield seg, slice(last - int(self.rank[last]) + rounds, last + 1)
 
     def counted(self, name: str | None) -> Bools | None:
         """Rows that count, of those that a filter lets through; None for all."""
