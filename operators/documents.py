@@ -159,13 +159,16 @@ def error_text(plan: FeaturePlan | RatioPlan, features: Mapping[str, FeaturePlan
     if isinstance(plan, RatioPlan):
         over, under = (error_text(features[name], features) for name in (plan.over, plan.under))
         return over if over == under else f"{plan.over}: {over}; {plan.under}: {under}"
+    if plan.aggregate == "first_seen":
+        return f"exact below {plan.cap} values, NULL from there; remembers {span(plan.over_ms)}"
     if plan.aggregate == "distinct":
         return f"exact below {plan.cap}, at least {plan.cap} from there"
     if plan.tick_ms:
         return f"exact; an event counts in the newest tick of {span(plan.tick_ms)}, late ones too"
     if not plan.over_ms:
         return "exact"
-    return f"covers {span(plan.over_ms)} to {span(plan.over_ms + plan.pane_ms)}"
+    covers = f"covers {span(plan.over_ms)} to {span(plan.over_ms + plan.pane_ms)}"
+    return f"{covers}, up to {span(plan.delay_ms)} before" if plan.delay_ms else covers
 
 
 def keyed_hash(text: str, key: bytes) -> str:

@@ -192,8 +192,8 @@ def _run(
 def _coverage(cells: Cells, back: Ints) -> npt.NDArray[np.float32] | None:
     least = None
     for grid in cells.grids.values():
-        if grid.lag is not None:
-            share = (np.maximum(grid.width - grid.lag, 0) / grid.width).astype(np.float32)
+        share = grid.share()
+        if share is not None:
             least = share if least is None else np.minimum(least, share)
     return None if least is None else least[back]
 

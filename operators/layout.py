@@ -69,6 +69,10 @@ class Cell:
             "max": [("greatest", ("<u8", ring))],
             "last": [("time", ("<i8", ring)), ("value", ("<f8", ring))],
             "distinct": [("used", "<u4"), ("oldest", "<i8"), ("table", (ENTRY, (self.cap,)))],
+            "first_seen": [("used", "<u4"), ("oldest", "<i8"), ("table", (ENTRY, (self.cap,)))],
+            "label_sum": [("since", "<i8"), ("sum", ("<i8", ring))],
+            "label_mean": [("since", "<i8"), ("sum", ("<i8", ring)), ("count", ("<i4", ring))],
+            "label_clock": [("newest", "<i8")],
             "age": [],
             "idle": [],
             "surprise": [("before", "<f8"), ("left", "<f8"), ("tick", "<i8"), ("counts", ("<u4", (2,)))],
@@ -93,7 +97,7 @@ class Layout:
             raise LayoutError(
                 f"entity {plan.name} has {len(plan.lists)} lists, a row holds at most {MOST_LISTS}: remove some"
             )
-        cells = {f.fingerprint: Cell(f.fingerprint, f.aggregate, f.panes, f.cap) for f in plan.features}
+        cells = {f.fingerprint: Cell(f.fingerprint, f.aggregate, f.held_panes, f.cap) for f in plan.features}
         return cls(plan.name, plan.lists, tuple(cells.values()))
 
     @cached_property

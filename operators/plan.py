@@ -7,6 +7,8 @@ from operators.expressions import Compiled, Type
 from schemas.policy import EventSpec, Policy
 
 DAY_MS = 86_400_000
+LABEL_MEMORY_MS = 90 * DAY_MS
+"""Labels of events that are older than this are not kept, unless a window reaches further back."""
 _SETTLING_TICKS = 100
 
 
@@ -14,7 +16,8 @@ _SETTLING_TICKS = 100
 class FeaturePlan:
     """One feature of one entity kind.
 
-    `column` is the input column of the part frame: Float64 for sum, mean, min, max, last; UInt64 hashes for distinct; None for
+    `column` is the input column of the part frame: Float64 for sum, mean, min, max, last; UInt64 hashes for distinct and
+    first_seen; `label.NAME`, which is no column of the frame, for label_sum and label_mean; None for
     count, rate, age, idle, surprise. `filter` is a boolean column of the part frame (the `on:` and `where:` of the feature), None where every
     event of the kind counts. `fingerprint` names the definition: equal fingerprints share state.
     """
@@ -31,6 +34,8 @@ class FeaturePlan:
     fingerprint: str
     tick_ms: int = 0
     """Length of a tick of surprise and envelope, which have no window."""
+    delay_ms: int = 0
+    """How long before an event its window ends."""
 
     @property
     def pane_ms(self) -> int:
@@ -38,11 +43,26 @@ class FeaturePlan:
         return -(-self.over_ms // self.panes)
 
     @property
+    def label(self) -> str | None:
+        """The label that it reads; None for what reads events."""
+        return self.column.removeprefix("label.") if self.column and self.column.startswith("label.") else None
+
+    @property
+    def held_panes(self) -> int:
+        """Panes that a row holds besides the newest: those of the window, and those of the delay."""
+        return self.panes + -(-self.delay_ms // self.pane_ms) if self.over_ms else self.panes
+
+    @property
+    def reach_ms(self) -> int:
+        """How far back an answer looks at most; 0 without a window."""
+        return self.over_ms + self.delay_ms + self.pane_ms if self.over_ms else 0
+
+    @property
     def settled_ms(self) -> int:
         """How long a feature must have been in the stream until its answers are what they will be: its window, or the ticks
         after which what was seen outweighs what was assumed. 0 for those that need no time.
         """
-        return self.over_ms or _SETTLING_TICKS * self.tick_ms
+        return self.over_ms + self.delay_ms or _SETTLING_TICKS * self.tick_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +87,7 @@ class KindPlan:
         """An entity idle for longer than this on the ingest clock reads as new: the longest window and one pane more, a day at
         least, and 90 days where its age, idle time or surprise is asked for: those are about what was long before any window.
         """
-        windows = [f.over_ms + f.pane_ms for f in self.features if f.over_ms]
+        windows = [f.reach_ms for f in self.features if f.over_ms]
         memory = 90 * DAY_MS if any(not f.over_ms for f in self.features) else DAY_MS
         return max([memory, *windows])
 
@@ -158,6 +178,22 @@ class Program:
     """Type of every column that an expression may read."""
     prints: dict[str, str]
     """What defines each column: two columns with the same print hold the same values. Models are bound to it."""
+
+    @cached_property
+    def labels(self) -> dict[str, list[str]]:
+        """Features by the label that they read."""
+        found: dict[str, list[str]] = {}
+        for kind in self.kinds.values():
+            for feature in kind.features:
+                if feature.label is not None:
+                    found.setdefault(feature.label, []).append(feature.name)
+        return found
+
+    @cached_property
+    def label_memory_ms(self) -> int:
+        """How long after its event a label is kept and can be corrected."""
+        reach = [f.reach_ms for kind in self.kinds.values() for f in kind.features if f.label is not None]
+        return max([LABEL_MEMORY_MS, *reach])
 
     @property
     def name(self) -> str:

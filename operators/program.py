@@ -14,6 +14,7 @@ import orjson
 
 from operators.expressions import Compiled, ExpressionError, ListRef, Scope, Type, compile_expression
 from operators.plan import (
+    DAY_MS,
     Bounded,
     Derived,
     FeatureFilter,
@@ -23,6 +24,7 @@ from operators.plan import (
     RatioPlan,
     RulePlan,
 )
+from schemas.duration import format_duration
 from schemas.policy import RESERVED, EntitySpec, FeatureSpec, Policy, RuleSpec
 from schemas.policy_file import PolicyError, PolicyFile, Problem
 
@@ -42,8 +44,12 @@ _FIELD_TYPES = {
     "timestamp": Type.TIMESTAMP,
     "list<string>": Type.LIST,
 }
+_WHOLE = ("count", "distinct", "first_seen")
 _SUMMABLE = (Type.INTEGER, Type.NUMBER, Type.BOOLEAN)
 _DEFAULT_SCALE = 6
+_NOVELTY_MS = 30 * DAY_MS
+"""How long first_seen remembers a value unless `over:` says otherwise."""
+MOST_PANES = 1_000
 _QUOTED = re.compile(r"'(?:[^']|'')*'")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -303,7 +309,7 @@ class _Compiler:
             for name, spec in self.policy.entities.items()
         }
         for name, spec in self.policy.features.items():
-            self.columns[name] = Type.INTEGER if spec.aggregate in ("count", "distinct") else Type.NUMBER
+            self.columns[name] = Type.INTEGER if spec.aggregate in _WHOLE else Type.NUMBER
         return kinds, tuple(ratios), tuple(bounded)
 
     def _ratio(self, name: str, pair: list[str]) -> list[RatioPlan]:
@@ -337,19 +343,22 @@ class _Compiler:
                 hint="remove the feature; windows (count, sum, mean, rate, distinct, ...) are available",
             )
             return None
-        if spec.delay is not None or (isinstance(argument, str) and argument.startswith("label.")):
-            self.problem(
-                at,
-                f"feature {name}: labels are not available yet",
-                hint="remove the feature, or read a field of the event",
-            )
-            return None
         kind = argument if aggregate in ("age", "idle") else spec.by
         if kind not in self.policy.entities:
             where = (*at, aggregate if aggregate in ("age", "idle") else "by")
             self.problem(
                 where, f"feature {name}: there is no entity {kind}", hint=self._nearest(str(kind), self.policy.entities)
             )
+            return None
+        of_label = isinstance(argument, str) and argument.startswith("label.")
+        if of_label:
+            self.problem(
+                at,
+                f"feature {name}: labels are not available yet",
+                hint="remove the feature, or read a field of the event",
+            )
+            return None
+        if of_label and not self._reads_label(name, spec):
             return None
         types = self._types(name, spec)
         compiled: Compiled | None = None
@@ -358,22 +367,57 @@ class _Compiler:
             if compiled is None:
                 return None
         column: str | None = None
-        if aggregate in ("sum", "mean", "min", "max", "last", "distinct"):
+        if aggregate in ("sum", "mean", "min", "max", "last", "distinct", "first_seen"):
             column = argument
-            if not self._input(name, aggregate, column):
+            if not of_label and not self._input(name, aggregate, column):
                 return None
         scale = self._scale(spec, column)
         where_name = self._filter(types, compiled)
+        aggregate = f"label_{aggregate}" if of_label else aggregate
+        over = spec.over or (_NOVELTY_MS if aggregate == "first_seen" else 0)
+        if spec.over and spec.delay and not self._holds_delay(name, spec):
+            return None
         fingerprint = digest(
-            aggregate, self.prints.get(column or ""), self._types_print(types), compiled and self._print_of(compiled),
-            self._entity_print(self.policy.entities[kind]), spec.over, spec.panes,
-            spec.cap if aggregate == "distinct" else None, scale if aggregate in ("sum", "mean") else None, spec.per if aggregate == "rate" else None,
-            *([spec.tick] if spec.tick else []),
+            aggregate, column if of_label else self.prints.get(column or ""), self._types_print(types), compiled and self._print_of(compiled),
+            self._entity_print(self.policy.entities[kind]), over or None, spec.panes,
+            spec.cap if aggregate in ("distinct", "first_seen") else None, scale if spec.sum or spec.mean else None, spec.per if aggregate == "rate" else None,
+            *([spec.tick] if spec.tick else []), *(["delay", spec.delay] if spec.delay else []),
         )  # fmt: skip
         return kind, FeaturePlan(
-            name, aggregate, column, where_name, spec.over or 0, spec.panes, spec.cap, scale, spec.per, fingerprint,
-            tick_ms=spec.tick,
+            name, aggregate, column, where_name, over, spec.panes, spec.cap, scale, spec.per, fingerprint,
+            tick_ms=spec.tick, delay_ms=spec.delay or 0,
         )  # fmt: skip
+
+    def _reads_label(self, name: str, spec: FeatureSpec) -> bool:
+        """Whether a feature may read a label as it asks to."""
+        at: Path = ("features", name)
+        before = len(self.problems)
+        if spec.sum is None and spec.mean is None:
+            self.problem(
+                (*at, spec.aggregate),
+                f"feature {name}: {spec.aggregate} of a label",
+                hint="a label may be corrected, and only sum and mean can take a value back",
+            )
+        for key in ("on", "where"):
+            if getattr(spec, key) is not None:
+                self.problem(
+                    (*at, key),
+                    f"feature {name}: a feature of a label does not take `{key}`",
+                    hint=f"a label knows its value, its time and its entities, not the event's fields: take `{key}` out",
+                )
+        return len(self.problems) == before
+
+    def _holds_delay(self, name: str, spec: FeatureSpec) -> bool:
+        """Whether the panes of a window and of its delay are few enough for a row."""
+        pane_ms = -(-(spec.over or 0) // spec.panes)
+        panes = spec.panes + -(-(spec.delay or 0) // pane_ms)
+        if panes > MOST_PANES:
+            self.problem(
+                ("features", name, "delay"),
+                f"feature {name}: window and delay together are {panes:,} panes of {format_duration(pane_ms)}, and a row holds {MOST_PANES:,}",
+                hint="give it fewer `panes`, a longer `over` or a shorter `delay`",
+            )
+        return panes <= MOST_PANES
 
     def _types(self, name: str, spec: FeatureSpec) -> tuple[str, ...] | None:
         given = spec.count or spec.rate or spec.on
@@ -410,11 +454,11 @@ class _Compiler:
                     hint=self._nearest(column, [c for c in self.columns if c not in _SYSTEM]),
                 )
             return False
-        if aggregate == "distinct":
+        if aggregate in ("distinct", "first_seen"):
             if kind is Type.LIST:
                 self.problem(
                     at,
-                    f"feature {name}: distinct of {column}, which is a list",
+                    f"feature {name}: {aggregate} of {column}, which is a list",
                     hint="make the list an entity with each:",
                 )
             return kind is not Type.LIST

@@ -68,9 +68,9 @@ def scatter(frame: pl.DataFrame, plan: KindPlan, hashes: Hashes | None = None) -
     for feature in plan.features:
         if feature.filter is not None and feature.filter not in columns:
             put(feature.filter, _bools(frame[feature.filter]))
-        if feature.column is None:
+        if feature.column is None or feature.label is not None:
             continue
-        if feature.aggregate == "distinct":
+        if feature.aggregate in ("distinct", "first_seen"):
             if feature.column not in hashes:
                 hashes[feature.column] = _hashes(frame[feature.column])
             put(hash_name(feature.column), hashes[feature.column])

@@ -12,7 +12,7 @@ from operators.keys import key_bytes, key_text
 from operators.plan import FeaturePlan, Program, RatioPlan
 from schemas.cloudevents import iso
 
-_WHOLE = ("count", "distinct")
+_WHOLE = ("count", "distinct", "first_seen")
 
 
 @dataclass(slots=True)

@@ -85,6 +85,13 @@ def _tick(value: object) -> int:
     return ms
 
 
+def _delay(value: object) -> int:
+    ms = _duration(value)
+    if not 1_000 <= ms <= 7_776_000_000:
+        raise BadValueError(f"{show(value)} is out of range: a delay is 1s at least and 90d at most")
+    return ms
+
+
 _DURATION_SCHEMA = {"type": "string", "pattern": r"^\s*[0-9]+\s*(ms|s|m|h|d|w)\s*$", "examples": ["10s", "1h", "7d"]}
 
 Duration = Annotated[
@@ -102,6 +109,14 @@ Window = Annotated[
     WithJsonSchema(_DURATION_SCHEMA),
 ]
 """Milliseconds of a window: 10 seconds to 90 days."""
+
+Delay = Annotated[
+    int,
+    BeforeValidator(_delay),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(_DURATION_SCHEMA),
+]
+"""Milliseconds of a delay: 1 second to 90 days."""
 
 Tick = Annotated[
     int,

@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema
 
 from schemas.document import Document as Document
 from schemas.document import refuse, written
-from schemas.duration import Budget, Duration, Tick, Window
+from schemas.duration import Budget, Delay, Duration, Tick, Window
 from schemas.event_spec import FIELD_TYPES as FIELD_TYPES
 from schemas.event_spec import EventSpec as EventSpec
 from schemas.event_spec import FieldSpec as FieldSpec
@@ -91,6 +91,8 @@ class FeatureSpec(Document):
     """Value of the newest event by event time."""
     distinct: Input | None = None
     """How many different values of a column; exact below `cap`."""
+    first_seen: Input | None = None
+    """1 where the entity shows this value of a column for the first time, else 0; remembered for `over`, 30d unless given."""
     rate: Name | None = None
     """Events of a type per `per`; `any` counts all."""
     ratio: Annotated[list[Name], Field(min_length=2, max_length=2, examples=["[posts_1h, posts_7d]"])] | None = None
@@ -115,13 +117,13 @@ class FeatureSpec(Document):
     panes: Annotated[int, Field(strict=True, ge=1, le=1_000)] = 12
     """Panes that the window is cut into: the answer covers `over` and at most one pane more."""
     cap: Annotated[int, Field(strict=True, ge=1, le=4_096)] = 32
-    """Values that distinct remembers for an entity."""
+    """Values that distinct and first_seen remember for an entity."""
     scale: Scale | None = None
     """Decimals that sum and mean keep; those of a decimal column, else 6."""
     per: Duration = 60_000
     """Unit of a rate."""
-    delay: Duration | None = None
-    """Not available yet: how long labels take to arrive."""
+    delay: Delay | None = None
+    """How long before the event the window ends, 1s to 90d: as long as labels take to arrive."""
     of: Any = None
     """Not available yet: what surprise and envelope look at."""
 

@@ -15,6 +15,7 @@ AGGREGATES = (
     "max",
     "last",
     "distinct",
+    "first_seen",
     "rate",
     "ratio",
     "age",
@@ -24,9 +25,15 @@ AGGREGATES = (
 )
 WINDOWED = ("count", "sum", "mean", "min", "max", "last", "distinct", "rate")
 
-_BELONGS = {"cap": ("distinct",), "per": ("rate",), "scale": ("sum", "mean")}
+_PANED = ("count", "sum", "mean", "min", "max", "last", "rate")
+_BELONGS = {"cap": ("distinct", "first_seen"), "per": ("rate",), "scale": ("sum", "mean"), "delay": _PANED}
 """Keys that only some aggregates take."""
-_DEFAULTS: dict[str, tuple[object, ...]] = {"cap": (32,), "per": (60_000, "1m", "60s"), "scale": (None,)}
+_DEFAULTS: dict[str, tuple[object, ...]] = {
+    "cap": (32,),
+    "per": (60_000, "1m", "60s"),
+    "scale": (None,),
+    "delay": (None,),
+}
 
 
 class Mistake(NamedTuple):
@@ -62,7 +69,7 @@ def feature_mistakes(feature: Mapping[str, object]) -> list[Mistake]:
 
 def _needed(feature: Mapping[str, object], kind: str) -> list[Mistake]:
     mistakes = []
-    if kind in (*WINDOWED, "surprise", "envelope") and feature.get("by") is None:
+    if kind in (*WINDOWED, "first_seen", "surprise", "envelope") and feature.get("by") is None:
         mistakes.append(
             Mistake(
                 None, f"{kind} needs `by`: the entity that it is kept for", "add for example `by: account`", ("by",)
@@ -103,9 +110,14 @@ def _unwanted(feature: Mapping[str, object], kind: str) -> list[Mistake]:
     for key, kinds in _BELONGS.items():
         if kind not in kinds and feature.get(key) is not None and feature[key] not in _DEFAULTS[key]:
             mistakes.append(
-                Mistake(key, f"{kind} does not take `{key}`", f"`{key}` belongs to {' and '.join(kinds)}: take it out")
+                Mistake(key, f"{kind} does not take `{key}`", f"`{key}` belongs to {_listed(kinds)}: take it out")
             )
     return mistakes
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def entity_mistakes(entity: Mapping[str, object]) -> list[Mistake]:

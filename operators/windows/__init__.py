@@ -10,7 +10,7 @@ from collections.abc import Callable
 from operators.plan import FeaturePlan
 from operators.windows.ages import age, idle
 from operators.windows.cells import Cells
-from operators.windows.distinct import distinct
+from operators.windows.distinct import distinct, first_seen
 from operators.windows.greatest import last, maximum, minimum
 from operators.windows.segments import Floats, Segments
 from operators.windows.sums import count, mean, rate, total
@@ -27,6 +27,7 @@ KERNELS: dict[str, Kernel] = {
     "max": maximum,
     "last": last,
     "distinct": distinct,
+    "first_seen": first_seen,
     "age": age,
     "idle": idle,
     "surprise": surprise,

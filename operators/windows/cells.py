@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from operators.layout import Rows
 from operators.plan import FeaturePlan
+from operators.windows.delayed import DelayedGrid
 from operators.windows.grid import PaneGrid
 from operators.windows.segments import Bools, Ints, Segments
 
@@ -21,18 +22,19 @@ class Cells:
         self.segments = segments
         self.slot = slots if segments.whole else slots[segments.entity]
         """Row of each segment's entity."""
-        self.grids: dict[tuple[int, int], PaneGrid] = {}
+        self.grids: dict[tuple[int, int, int], PaneGrid] = {}
         self.dropped: Bools | None = None
         """Events that were too old for some window."""
         self._fresh = segments.fresh if segments.fresh.any() else None
 
     def grid(self, feature: FeaturePlan) -> PaneGrid:
         """The panes of a feature's window; features with equal windows share one."""
-        shape = feature.pane_ms, feature.panes
+        shape = feature.pane_ms, feature.panes, feature.delay_ms
         if shape not in self.grids:
-            self.grids[shape] = PaneGrid(self.segments, *shape)
-            if self.grids[shape].dropped is not None:
-                self.drop(self.grids[shape].dropped)
+            grid = DelayedGrid(self.segments, *shape) if feature.delay_ms else PaneGrid(self.segments, *shape[:2])
+            self.drop(grid.dropped)
+            self.drop(grid.refused)
+            self.grids[shape] = grid
         return self.grids[shape]
 
     def drop(self, rows: Bools | None) -> None:

@@ -1,4 +1,5 @@
-"""distinct: how many different values an entity showed within the window, exact below `cap`.
+"""distinct: how many different values an entity showed within the window, exact below `cap`; first_seen: whether one of
+them is new.
 
 A value lives while its newest time is later than `newest event time of the entity - over`. That a row keeps no more
 than the `cap` newest values never shows: while a forgotten value would live, `cap` newer ones do. So an answer is the
@@ -13,12 +14,38 @@ import numpy.typing as npt
 
 from operators.plan import FeaturePlan
 from operators.windows.cells import Cells
-from operators.windows.segments import Floats, Ints, Segments
+from operators.windows.segments import Bools, Floats, Ints, Segments
 from operators.windows.value_tables import NEVER, Groups, ValueTables
 
 
 def distinct(feature: FeaturePlan, segments: Segments, cells: Cells) -> Floats:
     """Different values in (newest event time - over, newest event time], at most `cap`; O(rows log rows + entries)."""
+    answers: Floats = np.minimum(_lives(feature, segments, cells).alive, feature.cap).astype(np.float64)
+    return answers
+
+
+def first_seen(feature: FeaturePlan, segments: Segments, cells: Cells) -> Floats:
+    """1 where an event shows a value that did not live before it, 0 where it did; NULL for an event without a value, and
+    where `cap` others lived: one that the table forgot may have been among them. As costly as `distinct`.
+    """
+    lives = _lives(feature, segments, cells)
+    answers = np.full(segments.rows, np.nan)
+    told = lives.alive[lives.row] - lives.born < feature.cap
+    answers[lives.row[told]] = lives.born[told]
+    return answers
+
+
+@dataclass(slots=True)
+class _Lives:
+    """`alive`: by row, the values that live behind it (true at least up to `cap`); `row` and `born`: the rows that show a
+    value, and whether it did not live before."""
+
+    alive: Ints
+    row: Ints
+    born: Bools
+
+
+def _lives(feature: FeaturePlan, segments: Segments, cells: Cells) -> _Lives:
     over = feature.over_ms
     if not segments.ordered:
         old = segments.time <= segments.newest - over
@@ -49,8 +76,7 @@ def distinct(feature: FeaturePlan, segments: Segments, cells: Cells) -> Floats:
     running = np.append(0, np.cumsum(change))
     alive = running[1:] + (tables.used - running[segments.start])[segments.seg]
     tables.settle(groups)
-    answers: Floats = np.minimum(alive, feature.cap).astype(np.float64)
-    return answers
+    return _Lives(alive, seen.row, born)
 
 
 @dataclass(slots=True)

@@ -24,7 +24,8 @@ class PaneGrid:
 
     lag      int64 or None: panes between an event's own and the newest one of its entity; None where every event is in
              the newest
-    dropped  bool or None: events older than the ring, which are in no window; None where there are none
+    dropped  bool or None: events older than the ring, whose answer is NULL; None where there are none
+    refused  bool or None: events that count in no window, the same ones
     """
 
     def __init__(self, segments: Segments, pane_ms: int, panes: int) -> None:
@@ -45,6 +46,7 @@ class PaneGrid:
             self.lag = lag if lag.any() else None
             dropped = lag > panes
             self.dropped = dropped if dropped.any() else None
+        self.refused = self.dropped
         self._newest = newest
         # Lags of the ring as it was before the part that an event still sees: [nearest, farthest], empty where
         # farthest < nearest.
@@ -168,10 +170,16 @@ class PaneGrid:
         seg = self.segments.seg
         lag = self.end[seg] - self.pane
         cell = seg * np.int64(self.width) + lag
-        if not len(lag) or int(lag.max()) <= self.panes:
+        if not len(lag) or int(lag.max()) < self.width:
             return None, cell
-        kept = np.flatnonzero(lag <= self.panes)
+        kept = np.flatnonzero(lag < self.width)
         return kept, cell[kept]
+
+    def share(self) -> npt.NDArray[np.float32] | None:
+        """Share of the window's panes that each event could see; None where all have all."""
+        if self.lag is None:
+            return None
+        return (np.maximum(self.width - self.lag, 0) / self.width).astype(np.float32)
 
     def admit(self, counted: Bools | None) -> Bools | None:
         """Rows that count in this window, of those that a filter lets through; None for all."""

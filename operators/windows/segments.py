@@ -45,6 +45,8 @@ class Segments:
         """`codes` number the entities 0..len(head)-1, each of which occurs; `mute`: events only ask, none counts."""
         rows = len(codes)
         self.columns = columns
+        self.silent: Bools | None = None
+        """Rows that only add and have no answer; None for none."""
         self.mute = mute
         self.order = np.argsort(codes, kind="stable")
         self.time = time[self.order]

@@ -33,6 +33,14 @@ FEATURES = [
     Feature("kinds", "distinct", "h", over=60_000, cap=4),
     Feature("kinds_some", "distinct", "h", "some", over=600_000, cap=32),
     Feature("kinds_one", "distinct", "h", over=20_000, cap=1),
+    Feature("new", "first_seen", "h", over=60_000, cap=4),
+    Feature("new_some", "first_seen", "h", "some", over=600_000, cap=32),
+    Feature("n_before", "count", filter="some", over=60_000, panes=6, delay=30_000),
+    Feature("n_just", "count", over=60_000, panes=6, delay=1_000),
+    Feature("total_before", "sum", "x", over=60_000, panes=6, scale=2, delay=95_000),
+    Feature("average_before", "mean", "x", "some", over=60_000, delay=600_000),
+    Feature("lowest_before", "min", "x", over=60_000, panes=6, delay=12_000),
+    Feature("latest_before", "last", "x", over=60_000, panes=6, delay=12_000),
     Feature("age", "age"),
     Feature("idle", "idle"),
 ]
@@ -41,7 +49,9 @@ FEATURES = [
 def plan_of(features: Sequence[Feature] = FEATURES, lists: tuple[str, ...] = ("vip",)) -> KindPlan:
     """The kind that has these features. A fingerprint is the definition in words."""
     plans = [
-        FeaturePlan(f.name, f.aggregate, f.column, f.filter, f.over, f.panes, f.cap, f.scale, f.per, repr(f))
+        FeaturePlan(
+            f.name, f.aggregate, f.column, f.filter, f.over, f.panes, f.cap, f.scale, f.per, repr(f), 0, f.delay
+        )
         for f in features
     ]
     return KindPlan("account", ("account",), None, ("",), tuple(plans), lists)

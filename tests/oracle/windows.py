@@ -19,6 +19,7 @@ class Feature:
     cap: int = 32
     scale: int = 6
     per: int = 60_000
+    delay: int = 0
 
     @property
     def pane(self) -> int:
@@ -63,7 +64,7 @@ class Oracle:
     def __init__(self, features: list[Feature]) -> None:
         self.features = features
         aged = any(f.aggregate in ("age", "idle") for f in features)
-        self.longest = max([90 * DAY if aged else DAY, *(f.over + f.pane for f in features if f.over)])
+        self.longest = max([90 * DAY if aged else DAY, *(f.over + f.delay + f.pane for f in features if f.over)])
         self.memories: dict[str, _Memory] = {}
         self.last_ingest: dict[str, int] = {}
 
@@ -84,6 +85,8 @@ class Oracle:
                 seen.values[feature.name] = None if previous is None else max(event.time - previous, 0) / 1000
             elif feature.aggregate == "distinct":
                 seen.values[feature.name] = self._distinct(feature, memory, event, seen)
+            elif feature.aggregate == "first_seen":
+                seen.values[feature.name] = self._first_seen(feature, memory, event, seen)
             else:
                 seen.values[feature.name] = self._window(feature, memory, event, seen)
         memory.late += seen.late
@@ -103,23 +106,39 @@ class Oracle:
             times[value] = max(times.get(value, event.time), event.time)
         return float(min(feature.cap, sum(time > floor for time in times.values())))
 
+    def _first_seen(self, feature: Feature, memory: _Memory, event: Event, seen: Seen) -> float | None:
+        times = memory.seen.setdefault(feature.name, {})
+        floor = memory.newest - feature.over
+        others = {value for value, time in times.items() if time > floor}
+        value = event.values[feature.column or ""]
+        if event.time <= floor:
+            seen.late = True
+            return None
+        if not self._counts(feature, event):
+            return None
+        times[value] = max(times.get(value, event.time), event.time)
+        return None if len(others) >= feature.cap else float(value not in others)
+
     def _window(self, feature: Feature, memory: _Memory, event: Event, seen: Seen) -> float | None:
-        own, newest = event.time // feature.pane, memory.newest // feature.pane
-        oldest = newest - feature.panes
+        home = event.time // feature.pane
+        own = (event.time - feature.delay) // feature.pane
+        oldest = (memory.newest - feature.delay) // feature.pane - feature.panes
+        counted = memory.counted.setdefault(feature.name, [])
+        if home < oldest:
+            seen.late = True
+        elif self._counts(feature, event):
+            value = event.values[feature.column] if feature.column else None
+            counted.append((home, event.time, value))
+            if feature.aggregate in ("sum", "mean"):
+                limit = min(2**56, 2**62 // (feature.panes + 1))
+                panes = memory.sums.setdefault(feature.name, {})
+                assert isinstance(value, float)
+                panes[home] = max(-limit, min(limit, panes.get(home, 0) + round(value * 10.0**feature.scale)))
         if own < oldest:
             seen.late = True
             seen.coverage = 0.0
             return None
         seen.coverage = min(seen.coverage, float(Fraction(own - oldest + 1, feature.panes + 1)))
-        counted = memory.counted.setdefault(feature.name, [])
-        if self._counts(feature, event):
-            value = event.values[feature.column] if feature.column else None
-            counted.append((own, event.time, value))
-            if feature.aggregate in ("sum", "mean"):
-                limit = min(2**56, 2**62 // (feature.panes + 1))
-                panes = memory.sums.setdefault(feature.name, {})
-                assert isinstance(value, float)
-                panes[own] = max(-limit, min(limit, panes.get(own, 0) + round(value * 10.0**feature.scale)))
         covered = [(time, value) for pane, time, value in counted if oldest <= pane <= own]
         values = [value for _, value in covered if isinstance(value, float)]
         match feature.aggregate:
