@@ -308,10 +308,15 @@ def _with_payload(
     decoded: Decoded, refused: Sequence[DeadRecord], payload: Callable[[int], bytes]
 ) -> Iterator[DeadRecord]:
     """Records that were refused after decoding, with their bytes: a dead letter says what the record was."""
+    if not refused:
+        return
+    # Looked up by position: a stream may consist of nothing but repeats.
+    origins = zip(decoded.frame["__source"].to_list(), decoded.frame["__offset"].to_list(), strict=True)
+    rows = dict(zip(origins, decoded.rows.tolist(), strict=True))
+    sources = {source: index for index, source in enumerate(decoded.sources)}
     for record in refused:
-        source = decoded.sources.index((record.origin.name, record.origin.partition))
-        same = (decoded.frame["__source"] == source) & (decoded.frame["__offset"] == record.origin.offset)
-        yield replace(record, payload=payload(int(decoded.rows[same.arg_true()[0]])))
+        source = sources[record.origin.name, record.origin.partition]
+        yield replace(record, payload=payload(rows[source, record.origin.offset]))
 
 
 def _in_order(decoded: Decoded, dead: list[DeadRecord]) -> list[DeadRecord]:
@@ -320,14 +325,15 @@ def _in_order(decoded: Decoded, dead: list[DeadRecord]) -> list[DeadRecord]:
         return dead
     index, offsets = decoded.frame["__source"].to_numpy(), decoded.frame["__offset"].to_numpy()
     arrival = {record.origin: row for record, row in zip(decoded.dead, decoded.dead_rows, strict=False)}
+    files = {source: (decoded.rows[index == n], offsets[index == n]) for n, source in enumerate(decoded.sources)}
 
     def place(record: DeadRecord) -> tuple[int, int]:
         origin = record.origin
         if origin in arrival:
             return arrival[origin], origin.offset
         # A row that is no record of the call (a broken table row) stands behind the last one before it in its file.
-        source = decoded.sources.index((origin.name, origin.partition))
-        before = np.flatnonzero((index == source) & (offsets <= origin.offset))
-        return (int(decoded.rows[before[-1]]) if len(before) else -1), origin.offset
+        rows, read = files[origin.name, origin.partition]
+        before = int(np.searchsorted(read, origin.offset, side="right"))
+        return (int(rows[before - 1]) if before else -1), origin.offset
 
     return sorted(dead, key=place)
