@@ -1,4 +1,4 @@
-"""Watchgate on a Flink cluster: `flink run -py jobs/flink.py -pyfs . --policy policy.yaml --kafka HOST:PORT`.
+"""Watchgate on a Flink cluster: `flink run -pyfs . -py jobs/flink.py --policy policy.yaml --kafka HOST:PORT`.
 
 Arguments are those of `python jobs/flink.py --help`. The environment variable WATCHGATE_PII_KEY keys the hashes under
 which `pii: hash` fields are written out; without it each submission has a random key.
@@ -21,10 +21,15 @@ from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.fitness import UnfitError, check_job_topics, check_settings, transaction_timeout_ms
 from jobs.flink_job.lists import read_members
 from jobs.flink_job.programs import compile_text
-from jobs.flink_job.settings import configure, settings_of
+from jobs.flink_job.settings import configure, connector_in_lib, settings_of
 from jobs.flink_job.tables import AT_LEAST_ONCE, Start, exactly_once
 from jobs.flink_job.topology import build
 from schemas.policy_file import PolicyError
+
+_NO_KEY = (
+    "warning: WATCHGATE_PII_KEY is not set, so this job hashes `pii: hash` fields under a key of its own: the hashes of "
+    "the next one will be others. Set it to a secret that stays."
+)
 
 
 def submit(given: Arguments) -> None:
@@ -38,6 +43,8 @@ def submit(given: Arguments) -> None:
     timeline = check_job_topics(given.kafka, given.prefix, given.events, properties)
     name = given.name or f"watchgate-{program.name}"
     key = os.environ.get("WATCHGATE_PII_KEY")
+    if program.pii and not key:
+        print(_NO_KEY, file=sys.stderr)
     job = JobFacts(
         policy=text,
         policy_name=str(given.policy),
@@ -54,7 +61,7 @@ def submit(given: Arguments) -> None:
     if given.delivery == "exactly-once":
         # The timeline is part of it: it names the job's topics as nothing else in the Kafka cluster does.
         delivery = exactly_once(f"{name}-{timeline}", transaction_timeout_ms(given.kafka, properties))
-    jar = given.jar or resolve_jars().connector
+    jar = given.jar or (None if connector_in_lib() else resolve_jars().connector)
     configure(env, settings, given.checkpoint_ms, given.parallelism, jar)
     limit = program.policy.max_record_bytes
     build(env, job, start=Start(given.start), name=name, delivery=delivery, limit=limit)

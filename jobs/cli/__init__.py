@@ -4,7 +4,22 @@ import sys
 
 import typer
 
-from jobs.cli import demo, doctor, entity, features, local, mode, produce, rules, run, schema, tail, topics
+from jobs.cli import (
+    cluster_jobs,
+    demo,
+    doctor,
+    entity,
+    features,
+    local,
+    mode,
+    produce,
+    rules,
+    run,
+    schema,
+    submit,
+    tail,
+    topics,
+)
 from jobs.cli.shared import CommandError
 
 app = typer.Typer(
@@ -24,6 +39,9 @@ app.command("schema", epilog=schema.EXAMPLE)(schema.command)
 app.command("demo", epilog=demo.EXAMPLE)(demo.command)
 app.add_typer(local.app, name="local")
 app.add_typer(topics.app, name="topics")
+app.command("submit", epilog=submit.EXAMPLE)(submit.command)
+app.command("jobs", epilog=cluster_jobs.JOBS_EXAMPLE)(cluster_jobs.jobs)
+app.command("stop", epilog=cluster_jobs.STOP_EXAMPLE)(cluster_jobs.stop)
 app.command("produce", epilog=produce.EXAMPLE)(produce.command)
 app.command("tail", epilog=tail.EXAMPLE)(tail.command)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.command)

@@ -45,7 +45,7 @@ def up(
     from integration.jars import resolve_jars
     from integration.kafka.broker import start_broker
 
-    where = _folder(folder)
+    where = folder_of(folder)
     with kafka_errors():
         jars = resolve_jars()
         broker = start_broker(where / "kafka", jars, port=kafka_port)
@@ -56,24 +56,25 @@ def up(
 @app.command(epilog="Example: `watchgate local down`")
 def down(folder: Folder = None) -> None:
     """End the processes that `up` started, and no others. Topics, checkpoints and ports stay for the next time."""
-    broker, cluster = _found(_folder(folder))
+    broker, cluster = _found(folder_of(folder))
     if cluster:
         cluster.stop()
     if broker:
         broker.stop()
-    print(f"stopped; data stays in {_folder(folder)}")
+    print(f"stopped; data stays in {folder_of(folder)}")
 
 
 @app.command(epilog="Example: `watchgate local status`")
 def status(folder: Folder = None) -> None:
     """What runs and on which ports. Ends with status 1 unless both run."""
-    broker, cluster = _found(_folder(folder))
+    broker, cluster = _found(folder_of(folder))
     _print(broker, cluster)
     if not (broker and broker.alive and cluster and cluster.alive):
         raise CommandError("start it with: watchgate local up", status=1)
 
 
-def _folder(chosen: Path | None) -> Path:
+def folder_of(chosen: Path | None) -> Path:
+    """Where the local broker and cluster keep what they have: the chosen folder, else the usual one."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return (chosen or state / "watchgate" / "local").expanduser().absolute()
 

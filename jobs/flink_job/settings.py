@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
 
 from jobs.flink_job.shards import MAX_PARALLELISM
 
@@ -32,8 +33,18 @@ def settings_of(env: StreamExecutionEnvironment) -> dict[str, str]:
     return found
 
 
+def connector_in_lib() -> bool:
+    """Whether this Flink has the Kafka connector in its lib folder, as our image does; then the job need not bring it."""
+    loader = get_gateway().jvm.java.lang.ClassLoader.getSystemClassLoader()
+    return loader.getResource("org/apache/flink/connector/kafka/source/KafkaSource.class") is not None
+
+
 def configure(
-    env: StreamExecutionEnvironment, given: Mapping[str, str], checkpoint_ms: int, parallelism: int | None, jar: Path
+    env: StreamExecutionEnvironment,
+    given: Mapping[str, str],
+    checkpoint_ms: int,
+    parallelism: int | None,
+    jar: Path | None,
 ) -> None:
     """Sets what a job must have, and what nobody has set (`given`)."""
     configuration = Configuration()
@@ -41,7 +52,8 @@ def configure(
         if key not in given or key not in DEFAULTS:
             configuration.set_string(key, value)
     env.configure(configuration)
-    # Not pipeline.jars, which would take flink-python out of a job that is submitted.
-    env.add_jars(jar.absolute().as_uri())
+    if jar is not None:
+        # Not pipeline.jars, which would take flink-python out of a job that is submitted.
+        env.add_jars(jar.absolute().as_uri())
     if parallelism is not None:
         env.set_parallelism(parallelism)

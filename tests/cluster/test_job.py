@@ -10,11 +10,9 @@ import pytest
 from integration.flink.cluster import Cluster
 from integration.jars import Jars
 from integration.kafka.broker import Broker
-from integration.kafka.client import admin_client
-from integration.kafka.topics import create_topics
 from operators.judge import Emit
 from schemas.cloudevents import iso, parse_iso
-from tests.cluster.running import DATA, ROOT, Json, Running, Written, running, submission
+from tests.cluster.running import DATA, ROOT, Json, Running, Written, running
 from tests.e2e.conftest import POLICY, crowd, post, spoiled
 
 pytestmark = pytest.mark.cluster
@@ -126,17 +124,3 @@ def test_a_taskmanager_that_is_killed_loses_nothing_and_repeats_nothing(
         assert job.restarts() >= 1
         ceiling = [rule for d in found.documents["verdicts.shadow"].values() for rule in d["rules"]]
         assert any(rule["shadow_reason"] == "ceiling" for rule in ceiling)
-
-
-def test_topics_with_the_producers_times_are_refused(
-    flink: Cluster, jars: Jars, broker: Broker, prefix: str, policy: Path
-) -> None:
-    with admin_client(broker.address) as admin:
-        configs = {"message.timestamp.type": "CreateTime"}
-        admin.create_topics({f"{prefix}.events": {"num_partitions": 1, "replication_factor": 1, "configs": configs}})
-    create_topics(broker.address, prefix)
-    done = submission(flink, jars, broker, prefix, policy)
-    assert done.returncode != 0
-    assert f"error: topics are not as the job needs them:\n{prefix}.events: message.timestamp.type is CreateTime" in (
-        done.stdout + done.stderr
-    )

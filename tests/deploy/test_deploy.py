@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from integration.jars import pinned
+from jobs.flink_job.arguments import parse_arguments
 
 _ROOT = Path(__file__).parents[2]
 _DEPLOY = _ROOT / "integration" / "deploy"
@@ -85,7 +86,11 @@ def test_the_deployment_is_one_job_with_savepoint_upgrades() -> None:
     assert (job["upgradeMode"], job["state"]) == ("savepoint", "running")
     assert job["jarURI"] == "local:///opt/flink/opt/flink-python-2.3.0.jar"
     assert job["entryClass"] == "org.apache.flink.client.python.PythonDriver"
-    assert job["args"][job["args"].index("-pym") + 1] == "jobs.flink"
+    at = job["args"].index("-pym")
+    assert job["args"][at + 1] == "jobs.flink"
+    given = parse_arguments(job["args"][at + 2 :])
+    assert (given.prefix, given.events, given.delivery) == ("shop", ("shop.events",), "exactly-once")
+    assert given.parallelism is None  # the operator's own `parallelism:` counts
 
 
 def test_the_deployment_runs_without_privileges_and_holds_no_secret() -> None:

@@ -1,0 +1,138 @@
+"""Flink's REST API, as far as jobs are concerned: which there are, and stopping one with a savepoint."""
+
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from integration.flink.settings import ClusterError
+
+_ENDED = ("CANCELED", "FAILED", "FINISHED")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job of the cluster. `started_ms`: wall clock, since 1970."""
+
+    id: str
+    name: str
+    state: str
+    started_ms: int
+    tasks: int
+    running: int
+
+    @property
+    def ended(self) -> bool:
+        return self.state in _ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class FlinkApi:
+    """The API of a JobManager at HOST:PORT. Every call raises ClusterError where it does not answer or refuses."""
+
+    address: str
+
+    def jobs(self) -> list[Job]:
+        """All jobs that the cluster still knows, the newest first."""
+        found = [
+            Job(j["jid"], j["name"], j["state"], j["start-time"], j["tasks"]["total"], j["tasks"]["running"])
+            for j in self._call("GET", "/jobs/overview")["jobs"]
+        ]
+        return sorted(found, key=lambda job: -job.started_ms)
+
+    def find(self, job: str) -> Job:
+        """The job of this id, or the running one of this name."""
+        known = self.jobs()
+        named = [j for j in known if j.id == job] or [j for j in known if j.name == job and not j.ended]
+        if not named:
+            running = ", ".join(j.name for j in known if not j.ended) or "none"
+            raise ClusterError(f"no job {job} runs at {self.address}. Running are: {running}.")
+        if len(named) > 1:
+            ids = ", ".join(j.id for j in named)
+            raise ClusterError(f"{len(named)} jobs are called {job}: name one of them by its id ({ids}).")
+        return named[0]
+
+    def failure(self, job: str) -> str | None:
+        """What the innermost error of a job's latest failure says, None when it never failed."""
+        entries = self._call("GET", f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
+        return innermost(entries[0]["stacktrace"]) if entries else None
+
+    def completed_checkpoints(self, job: str) -> int:
+        """How many checkpoints of a job are complete, since it was submitted."""
+        counts = self._call("GET", f"/jobs/{job}/checkpoints").get("counts", {})
+        return int(counts.get("completed", 0))
+
+    def free_slots(self) -> int:
+        """Slots in which nothing runs."""
+        return int(self._call("GET", "/overview")["slots-available"])
+
+    def wait_started(self, job: str, seconds: float = 180) -> str | None:
+        """Returns None when all of a job runs and its first checkpoint is complete, else what keeps it from that."""
+        deadline = time.monotonic() + seconds
+        while not self.completed_checkpoints(job):
+            failure = self.failure(job)
+            if failure:
+                return failure
+            if time.monotonic() > deadline:
+                found = self.find(job)
+                free = self.free_slots()
+                return (
+                    f"{found.running} of its {found.tasks} tasks run after {seconds:.0f} s, and {free} slots are free. "
+                    "Each subtask needs a slot: start more TaskManagers, or give it less --parallelism"
+                )
+            time.sleep(0.3)
+        return None
+
+    def cancel(self, job: str) -> None:
+        """Ends a job without a savepoint; its checkpoints stay where the cluster keeps them."""
+        self._call("PATCH", f"/jobs/{job}?mode=cancel")
+
+    def stop(self, job: str, savepoint: str, seconds: float = 300) -> str:
+        """Ends a job with a savepoint in folder `savepoint`, and returns where it lies."""
+        asked = self._call("POST", f"/jobs/{job}/stop", {"targetDirectory": savepoint, "drain": False})
+        deadline = time.monotonic() + seconds
+        while True:
+            found = self._call("GET", f"/jobs/{job}/savepoints/{asked['request-id']}")
+            if found["status"]["id"] == "COMPLETED":
+                break
+            if time.monotonic() > deadline:
+                raise ClusterError(f"the savepoint of job {job} is not complete after {seconds:.0f} s; it goes on")
+            time.sleep(0.3)
+        operation = found["operation"]
+        if "location" not in operation:
+            why = innermost(operation["failure-cause"]["stack-trace"])
+            raise ClusterError(f"job {job} could not be stopped with a savepoint, and runs on: {why}")
+        return str(operation["location"])
+
+    def _call(self, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} if data else {}
+        request = urllib.request.Request(f"http://{self.address}{path}", data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                document: dict[str, Any] = json.loads(answer.read() or b"{}")
+        except urllib.error.HTTPError as error:
+            raise ClusterError(f"the cluster at {self.address} refuses {path}: {_said(error)}") from None
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            raise ClusterError(f"the cluster at {self.address} does not answer {path}: {error}") from None
+        return document
+
+
+def innermost(trace: str) -> str:
+    """What the innermost error of a Java stack trace says, with the Python error in it if there is one."""
+    lines = [line.strip() for line in trace.splitlines()]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line and not line.startswith(("at ", "... "))]
+    python = [line.partition("PythonException: ")[2] for line in causes if "PythonException: " in line]
+    said = python[-1] if python else next((line for line in reversed(causes) if ": " in line), causes[-1])
+    return re.sub(r"^(<class '[\w.]+'>|[\w.$]+(Exception|Error)): ", "", said)
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    try:
+        lines = json.load(error)["errors"]
+        return str(lines[0]).splitlines()[0] if lines else str(error)
+    except (ValueError, KeyError, IndexError):
+        return str(error)

@@ -1,0 +1,120 @@
+"""watchgate submit: the job on a Flink cluster."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.cli.flink_options import JobManager, address
+from jobs.cli.kafka_options import Kafka, Prefix, Properties, kafka_errors, load_properties
+from jobs.cli.shared import CommandError, load_program, mendable
+
+if TYPE_CHECKING:
+    from integration.flink.rest import FlinkApi
+
+EXAMPLE = "Example: `watchgate submit policy.yaml --kafka 127.0.0.1:9092 --prefix shop --jobmanager 127.0.0.1:8081`"
+
+_SCRIPT = Path(__file__).parents[1] / "flink.py"
+
+
+def command(
+    policy: Annotated[Path, typer.Argument(help="The policy, YAML or JSON.")],
+    kafka: Kafka,
+    events: Annotated[
+        list[str] | None, typer.Option(help="Topic to read; may be repeated. PREFIX.events unless given.")
+    ] = None,
+    prefix: Prefix = "",
+    client_properties: Properties = None,
+    start: Annotated[
+        str, typer.Option("--from", help="Where to begin without a savepoint: earliest, latest, or a time (ISO 8601).")
+    ] = "earliest",
+    jobmanager: JobManager = None,
+    parallelism: Annotated[int, typer.Option(min=1, max=128, help="Subtasks of each stage, a slot each.")] = 1,
+    delivery: Annotated[
+        str, typer.Option(help="exactly-once, or at-least-once: sooner, and some records twice after a failure.")
+    ] = "exactly-once",
+    emit: Annotated[str, typer.Option(help="hits: verdicts where a rule fired; all: one for every event.")] = "hits",
+    lists: Annotated[
+        Path | None, typer.Option(help="Folder of the policy's list files; the policy's own folder unless given.")
+    ] = None,
+    from_savepoint: Annotated[str | None, typer.Option(help="Go on from this savepoint or checkpoint.")] = None,
+    checkpoint_interval: Annotated[str, typer.Option(help="How often output is committed.")] = "2s",
+    name: Annotated[str | None, typer.Option(help="Name of the job; watchgate-POLICY unless given.")] = None,
+) -> None:
+    """Check policy and topics, start the job on the cluster, and wait until it runs. Prints the job's id.
+
+    The TaskManagers need Watchgate in their Python; those of `watchgate local up` have it.
+    """
+    from integration.flink.rest import FlinkApi
+
+    with mendable():
+        named = name or f"watchgate-{load_program(policy).name}"
+    load_properties(client_properties)
+    api = FlinkApi(address(jobmanager))
+    with kafka_errors():
+        _refuse_second(api, named)
+    options = ["--policy", str(policy.absolute()), "--kafka", kafka, "--prefix", prefix, "--from", start]
+    options += ["--parallelism", str(parallelism), "--delivery", delivery, "--emit", emit, "--name", named]
+    options += ["--checkpoint-interval", checkpoint_interval]
+    for topic in events or ():
+        options += ["--events", topic]
+    if client_properties:
+        options += ["--client-properties", str(client_properties.absolute())]
+    if lists:
+        options += ["--lists", str(lists.absolute())]
+    savepoint = ["-s", from_savepoint] if from_savepoint else []
+    with kafka_errors():
+        job = _flink_run(api.address, savepoint, options)
+        why = api.wait_started(job)
+        if why:
+            api.cancel(job)
+            raise CommandError(f"error: {named} did not start, and was cancelled: {why}")
+    print(f"{named} runs as job {job} at http://{api.address}")
+
+
+def _refuse_second(api: "FlinkApi", name: str) -> None:
+    """Two jobs of one name would share the ids of their Kafka transactions, and fence each other for ever."""
+    running = [job for job in api.jobs() if job.name == name and not job.ended]
+    if running:
+        raise CommandError(
+            f"error: job {name} runs already ({running[0].id}). Stop it with `watchgate stop {name} --savepoint DIR`, "
+            "or give this one another --name and --prefix"
+        )
+
+
+def _flink_run(jobmanager: str, options: list[str], arguments: list[str]) -> str:
+    """Runs the job's script by Flink's own client, and returns the job's id."""
+    from integration.flink.settings import flink_home, python_path
+    from integration.java import find_java
+
+    home = flink_home()
+    with tempfile.TemporaryDirectory(prefix="watchgate-submit-") as logs:
+        environment = dict(os.environ) | {
+            "JAVA_HOME": str(find_java().home),
+            "FLINK_HOME": str(home),
+            "FLINK_LOG_DIR": logs,
+            "PYTHONPATH": python_path(),
+        }
+        command = [str(home / "bin" / "flink"), "run", "-d", "-m", jobmanager, *options]
+        command += ["-pyclientexec", sys.executable, "-py", str(_SCRIPT), *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    found = re.search(r"JobID (\w{32})", done.stdout)
+    if done.returncode or not found:
+        raise CommandError(_said(done.stdout + done.stderr))
+    return found[1]
+
+
+def _said(output: str) -> str:
+    """What the script said, or else the innermost Java error."""
+    own = re.search(
+        r"^((?:error: |usage: |\S+:\d+:\d+: ).*?)(?=^\s*at org\.apache|^org\.apache|\Z)", output, re.M | re.S
+    )
+    if own:
+        return own[1].strip()
+    causes = re.findall(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error): .*$", output, re.M)
+    return f"error: Flink did not take the job: {causes[-1] if causes else output.strip()[-500:]}"
