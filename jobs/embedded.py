@@ -26,8 +26,10 @@ from jobs.entity_lists import EntityLists
 from jobs.reading import Position, Reader, times_of
 from jobs.sweep import Sweep
 from operators.clock import AHEAD_MS
+from operators.config_records import Choose
 from operators.judge import Emit
 from operators.plan import Program
+from operators.scoring import NoScorers, Scorers
 from operators.store import Changes, State
 from schemas.cloudevents import iso
 
@@ -53,6 +55,8 @@ class JobPlan:
     batch_size: int = 16_384
     cache_bytes: int = 256 << 20
     pii_key: bytes | None = None
+    scorers: Scorers = field(default_factory=NoScorers)
+    choose: Choose | None = None
 
 
 @dataclass(slots=True)
@@ -119,6 +123,8 @@ class EmbeddedJob:
             emit=plan.emit,
             pii_key=plan.pii_key or self._pii_key,
             cache_bytes=plan.cache_bytes,
+            scorers=plan.scorers,
+            choose=plan.choose,
         )
         if self.config is not None:
             self.config.offset = saved.get("config_offset") or 0

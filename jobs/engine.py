@@ -14,8 +14,9 @@ import numpy as np
 import orjson
 
 from operators.act import Actor
-from operators.batch import DeadRecord
+from operators.batch import Batch, DeadRecord
 from operators.clock import Mask, RunningClock
+from operators.config_records import Choose
 from operators.cooldowns import Cooldowns
 from operators.decode import Decoded
 from operators.decode_times import Milliseconds
@@ -24,10 +25,12 @@ from operators.fuses import Fuses
 from operators.intake import settle
 from operators.judge import Emit, judge
 from operators.layout import Layout
+from operators.model_gate import settle_models
 from operators.modes import standing
 from operators.observe import KindObserver, Observed, observe
 from operators.plan import Program
 from operators.repeats import Block, RecentIds, look, repeated_id
+from operators.scoring import NoScorers, Scorers
 from operators.stamp import Stamped, stamp
 from operators.store import Changes, State
 from operators.timeline import NEVER, Timeline, TimelineError
@@ -71,8 +74,11 @@ class Engine:
         pii_key: bytes = b"",
         cache_bytes: int = 256 << 20,
         keep_observed: bool = False,
+        scorers: Scorers | None = None,
+        choose: Choose | None = None,
     ) -> None:
         self.state = state
+        self.scorers = scorers or NoScorers()
         self.emit = emit
         self.pii_key = pii_key
         self.keep_observed = keep_observed
@@ -84,7 +90,7 @@ class Engine:
         self.base = program
         self.program = program
         self._timeline_id = timeline_id
-        self.timeline = Timeline(program, compile_policy, timeline_id or "0", configured=timeline_id is not None)
+        self.timeline = Timeline(program, compile_policy, timeline_id or "0", timeline_id is not None, choose)
         self.fuses = Fuses()
         self.cooldowns = Cooldowns(state.family("cooldowns"))
         self.actor = Actor(program.name, self.cooldowns, self.fuses)
@@ -178,6 +184,8 @@ class Engine:
         started = perf_counter()
         outcome = Outcome()
         batch = settle(decoded, following, self.intake, payload, forged)
+        for note in self._await_models(batch):
+            outcome.add("status", note)
         stamped, refused = stamp(batch, self.timeline)
         started = self._spent("stamp", started)
         # After every other check: a record that was refused does not occupy its id, so that it can be mended and sent again.
@@ -191,6 +199,11 @@ class Engine:
         for part in stamped:
             self._run(part, outcome)
         return outcome
+
+    def _await_models(self, batch: Batch) -> list[Document]:
+        """A version that a record brought is there, or was refused, before the first event that it would score."""
+        latest = batch.frame["ingest_time"].to_physical().max()
+        return settle_models(self.timeline, self.scorers, int(latest)) if isinstance(latest, int) else []
 
     def _drop_repeats(self, part: Stamped) -> list[DeadRecord]:
         sights = look(part.frame, self.recent)
@@ -209,7 +222,7 @@ class Engine:
         started = perf_counter()
         observed = observe(part.frame, part.program, self.observers)
         started = self._spent("observe", started)
-        judged = judge(part, observed, emit=self.emit, pii_key=self.pii_key)
+        judged = judge(part, observed, emit=self.emit, pii_key=self.pii_key, scorers=self.scorers)
         started = self._spent("judge", started)
         acted = self.actor.act(judged.hits)
         self._spent("act", started)
@@ -222,6 +235,7 @@ class Engine:
         if self.keep_observed:
             outcome.observed.append((part, observed))
         self.counts["judged"] += judged.judged
+        self.counts["unscored"] += judged.unscored.total()
         self.counts["late"] += observed.late_dropped
         self.rules.update(judged.counts)
         self.rules.update(
@@ -237,8 +251,9 @@ class Engine:
         return now
 
     def _replan(self, program: Program) -> None:
+        same = program.kinds == self.program.kinds
         self.program = program
-        for name, kind in program.kinds.items():
+        for name, kind in program.kinds.items() if not same else ():
             if name in self.observers:
                 self.observers[name].replan(kind)
             elif kind.stateful:  # the first feature of a kind that was only a target

@@ -6,16 +6,29 @@ import polars as pl
 
 from jobs.engine import Outcome
 from jobs.simulation import Simulation
+from operators.documents import Json
+from operators.enrich import Enriched, enrich
 from operators.expressions import Explanation, explain
 from operators.keys import key_bytes
 from operators.modes import resolve, standing, warm_from
 from operators.observe import Observed
-from operators.plan import RulePlan
-from operators.stamp import Stamped, derive
+from operators.plan import ModelPlan, Program, RulePlan
+from operators.score_documents import explained
+from operators.scoring import Scorers
+from operators.stamp import Stamped
 
 
 class NotJudgedError(Exception):
     """There is nothing to explain; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A score and what made it, strongest input first."""
+
+    value: float | None
+    version: int | None
+    because: list[Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +41,8 @@ class Explained:
     explanation: Explanation
     mode: str
     shadow_reason: str | None
+    scores: dict[str, Told]
+    """The scores that the rule read, by model."""
 
     @property
     def fired(self) -> bool:
@@ -41,7 +56,7 @@ def explain_event(simulation: Simulation, rule: str, event_id: str) -> Explained
         for stamped, observed in outcome.observed:
             rows = observed.frame.with_row_index("__at").filter(pl.col("event_id") == event_id)
             if rows.height:
-                return _explained(stamped, observed, rows, rule)
+                return _explained(stamped, observed, rows, rule, simulation.scorers)
         _refuse_dead(outcome, event_id)
     raise NotJudgedError(
         f"there is no event {event_id} in {simulation.source}. Give the id as it stands in the record; `watchgate features` lists all ids."
@@ -56,9 +71,10 @@ def _refuse_dead(outcome: Outcome, event_id: str) -> None:
             )
 
 
-def _explained(stamped: Stamped, observed: Observed, rows: pl.DataFrame, rule: str) -> Explained:
+def _explained(stamped: Stamped, observed: Observed, rows: pl.DataFrame, rule: str, scorers: Scorers) -> Explained:
     plan = next(r for r in stamped.program.rules if r.name == rule)
-    frame, _, _ = derive(rows, stamped.program.late)
+    enriched = enrich(stamped, rows, stamped.program, scorers)
+    frame = enriched.frame
     row = frame.row(0, named=True)
     if plan.types is not None and row["event_type"] not in plan.types:
         raise NotJudgedError(
@@ -72,7 +88,19 @@ def _explained(stamped: Stamped, observed: Observed, rows: pl.DataFrame, rule: s
         target = key_bytes(frame, stamped.program.kinds[plan.target_kind])[0]
         ingest = int(frame["ingest_time"].to_physical()[0])
         mode, reason = resolve(stand, plan.name, target, ingest, warm_from(plan, stamped.since))
-    return Explained(plan, row["event_id"], row["event_type"], explanation, mode, reason)
+    return Explained(
+        plan, row["event_id"], row["event_type"], explanation, mode, reason, _scores(stamped.program, plan, enriched)
+    )
+
+
+def _scores(program: Program, plan: RulePlan, enriched: Enriched) -> dict[str, Told]:
+    found = {}
+    for name in plan.models:
+        model = program.models[name]
+        because = explained(enriched.frame, model, enriched, [0], most=10).get(0, [])
+        version = model.version if isinstance(model, ModelPlan) else None
+        found[name] = Told(enriched.frame[name][0], version, because)
+    return found
 
 
 def sentence(explained: Explained) -> str:

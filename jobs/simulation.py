@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from jobs.engine import Engine, Outcome
 from jobs.entity_lists import EntityLists
 from jobs.reading import Reader, times_of
 from operators.clock import AHEAD_MS
+from operators.config_records import Choose
 from operators.plan import Program
+from operators.scoring import NoScorers, Scorers
 from operators.store import MemoryState
 
 CompilePolicy = Callable[[dict[str, object]], Program]
@@ -33,6 +35,8 @@ class Simulation:
     keep_observed: bool = False
     wall: Callable[[], float] = time.time
     cache_bytes: int = 256 << 20
+    scorers: Scorers = field(default_factory=NoScorers)
+    choose: Choose | None = None
     engine: Engine | None = None
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -47,6 +51,8 @@ class Simulation:
             pii_key=SIMULATION_KEY,
             keep_observed=self.keep_observed,
             cache_bytes=self.cache_bytes,
+            scorers=self.scorers,
+            choose=self.choose,
         )
         EntityLists(self.program, state, self.lists).load(engine)
         if config:

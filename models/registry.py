@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from operators.scoring import ModelError
 from schemas.manifest import FORMAT, Manifest, ManifestDraft
 from schemas.problem import BadValueError, did_you_mean
 from schemas.words import check_name
@@ -24,7 +25,7 @@ LARGEST_MODEL = 256 << 20
 LARGEST_MANIFEST = 16 << 20
 
 
-class RegistryError(Exception):
+class RegistryError(ModelError):
     """A version that cannot be read or written; the text says which, why and what to do."""
 
 

@@ -53,6 +53,7 @@ def verdict(
     event: tuple[str, str, int, int],
     rules: list[Json],
     features: Json,
+    scores: Json,
     include: Json,
     origin: Origin,
 ) -> Json:
@@ -71,7 +72,7 @@ def verdict(
         "mode": mode,
         "rules": rules,
         "features": features,
-        "scores": {},
+        "scores": scores,
         "include": include,
         "source": {"name": origin.name, "partition": origin.partition, "offset": origin.offset},
     }

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from operators.documents import Json
+from operators.enrich import Enriched
 from operators.failing import FAILURES, Mask, evaluate
 from operators.modes import Standing, standing
 from operators.plan import Program, RulePlan
@@ -27,15 +28,19 @@ class Finding:
     """Ascending."""
     doubtful: frozenset[int]
     """Rows for which the rule, or a column behind it, failed: a part of `rows`."""
+    unscored: frozenset[int] = frozenset()
+    """Rows for which a model behind it gave no answer: a part of `rows`."""
+    challenger: bool = False
+    """The rule was judged with a challenger's score."""
 
 
-def find(stamped: Stamped, frame: pl.DataFrame, failed: dict[str, Mask], errors: list[Json]) -> list[Finding]:
-    """The findings of every rule that has any, in the policy's order; none of rules that are off.
+def find(stamped: Stamped, program: Program, enriched: Enriched, errors: list[Json]) -> list[Finding]:
+    """The findings of every rule of `program` that has any, in the policy's order; none of rules that are off.
 
-    `frame` has every column that a rule reads; `failed` tells by column for which rows it could not be computed. What
-    fails here is added to `errors` as status records. O(rows x rules), vectorised.
+    `enriched` has every column that a rule reads, and where it could not be computed. What fails here is added to
+    `errors` as status records. O(rows x rules), vectorised.
     """
-    program, epochs = stamped.program, stamped.epochs
+    epochs, frame, failed = stamped.epochs, enriched.frame, {**stamped.failed, **enriched.failed}
     standings = {rule.name: [standing(rule, epoch) for epoch in epochs] for rule in program.rules}
     rules = [rule for rule in program.rules if not all(stands.off for stands in standings[rule.name])]
     if not rules or not frame.height:
@@ -53,8 +58,13 @@ def find(stamped: Stamped, frame: pl.DataFrame, failed: dict[str, Mask], errors:
             found = found[on[stamped.epoch_index[found]]]
         if len(found):
             doubtful = frozenset() if doubt is None else frozenset(found[doubt[found]].tolist())
-            findings.append(Finding(rule, stands, found, doubtful))
+            findings.append(Finding(rule, stands, found, doubtful, _unscored(rule, found, enriched)))
     return findings
+
+
+def _unscored(rule: RulePlan, found: Rows, enriched: Enriched) -> frozenset[int]:
+    masks = [enriched.missing[name] for name in rule.models if name in enriched.missing]
+    return frozenset(found[np.logical_or.reduce(masks)[found]].tolist()) if masks else frozenset()
 
 
 def _run(
@@ -113,6 +123,7 @@ def _behind(program: Program, rule: RulePlan) -> set[str]:
     """Every column that the rule's answer depends on, also through derived ones and features, and its target's key."""
     reads = {d.name: d.compiled.reads for d in (*program.early, *program.late)}
     reads |= {f.name: f.compiled.reads for f in program.filters if f.compiled is not None}
+    reads |= {model.name: model.reads for model in program.models.values()}
     reads |= {ratio.name: (ratio.over, ratio.under) for ratio in program.ratios}
     keys = {kind.name: (*kind.key, *([kind.each] if kind.each else [])) for kind in program.kinds.values()}
     for kind in program.kinds.values():

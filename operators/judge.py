@@ -6,7 +6,7 @@ every event is to be written out.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -14,16 +14,20 @@ import polars as pl
 
 from operators.batch import Hit, Origin
 from operators.documents import Json, fired, verdict, verdict_id
+from operators.enrich import Enriched, enrich
 from operators.expressions import reason_text
 from operators.findings import Finding, Rows, find, union
 from operators.garbage import uncollected
 from operators.modes import Standing, resolve, standing, warm_from
 from operators.observe import Observed
+from operators.score_documents import ScoreDocuments
+from operators.scoring import NoScorers, Scorers
 from operators.shown import FeatureDocuments, Target, include_of, targets_of
-from operators.stamp import NULL_THERE, Stamped, derive, failure
+from operators.stamp import Stamped
 
 Emit = Literal["hits", "all"]
 
+_COUNTED = {"rule_error": "error", "challenger": "challenger"}
 _FAILED = "the rule, or a column that it reads, failed for this event"
 
 
@@ -36,29 +40,44 @@ class Judged:
     hits: list[Hit] = field(default_factory=list)
     """Rules that fired, in the order of the events, then of the mode, then of the policy. Not those that failed."""
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """By (rule, `live` or `shadow`): how often it fired; by (rule, `error`): for how many events it failed."""
+    """By (rule, `live` or `shadow`): how often it fired; by (rule, `error`): for how many events it failed;
+    by (rule, `challenger`): how often it fired with a challenger's score."""
     errors: list[Json] = field(default_factory=list)
     """Status records about what failed."""
     judged: int = 0
+    unscored: Counter[str] = field(default_factory=Counter)
+    """By model: events that it gave no answer for, because it is not there or failed."""
 
 
-def judge(stamped: Stamped, observed: Observed, emit: Emit = "hits", pii_key: bytes = b"") -> Judged:
+def judge(
+    stamped: Stamped,
+    observed: Observed,
+    emit: Emit = "hits",
+    pii_key: bytes = b"",
+    scorers: Scorers | None = None,
+) -> Judged:
     """Verdicts and hits of a batch.
 
     `emit="all"` writes a live verdict for every event, also where no rule fired; it acts on nobody then. `pii_key` (at
-    most 64 bytes) keys the hash under which `pii: hash` columns are written. O(events x rules) vectorised, then about
-    20 us a verdict.
+    most 64 bytes) keys the hash under which `pii: hash` columns are written. `scorers` has the models; without them
+    there are no scores. O(events x rules) vectorised, then about 20 us a verdict.
     """
     judged = Judged(judged=observed.frame.height)
-    frame, failed, names = derive(observed.frame, stamped.program.late)
-    for name, rows in failed.items():
-        judged.errors.append(failure(f"derived column {name}", NULL_THERE, rows, names[name], stamped))
-    findings = find(stamped, frame, {**stamped.failed, **failed}, judged.errors)
-    at = np.arange(frame.height) if emit == "all" else union([f.rows for f in findings])
+    program, scorers = stamped.program, scorers or NoScorers()
+    enriched = enrich(stamped, observed.frame, program, scorers)
+    judged.errors += enriched.errors
+    judged.unscored.update({name: int(rows.sum()) for name, rows in enriched.missing.items()})
+    findings = find(stamped, program, enriched, judged.errors)
+    beside: Enriched | None = None
+    if program.challenge is not None:
+        beside = enrich(stamped, observed.frame, program.challenge, scorers)
+        challenging = find(stamped, program.challenge, beside, judged.errors)
+        findings += [replace(finding, challenger=True) for finding in challenging]
+    height = observed.frame.height
+    at = np.arange(height) if emit == "all" else union([f.rows for f in findings])
     if len(at):
-        picked = frame if len(at) == frame.height else frame[at]
         with uncollected():
-            _Writing(stamped, observed, picked, at, findings, pii_key).write(judged, emit)
+            _Writing(stamped, observed, enriched, beside, at, findings, pii_key).write(judged, emit)
     return judged
 
 
@@ -78,11 +97,13 @@ class _Writing:
         self,
         stamped: Stamped,
         observed: Observed,
-        picked: pl.DataFrame,
+        enriched: Enriched,
+        beside: Enriched | None,
         at: Rows,
         findings: Sequence[Finding],
         pii_key: bytes,
     ) -> None:
+        picked = enriched.frame if len(at) == enriched.frame.height else enriched.frame[at]
         self.program, self.stamped = stamped.program, stamped
         self.event_ids, self.types = picked["event_id"].to_list(), picked["event_type"].cast(pl.String).to_list()
         self.event_ms: list[int] = picked["event_time"].to_physical().to_list()
@@ -92,23 +113,34 @@ class _Writing:
         kinds = dict.fromkeys(f.plan.target_kind for f in findings)
         self.targets = {kind: targets_of(picked, self.program, kind, pii_key) for kind in kinds}
         self.entries = self._enter(findings, at)
-        self.rows_read = _rows_read(picked, sorted(self.entries), findings)
+        fired = sorted(i for i, entries in self.entries.items() if any(not e.finding.challenger for e in entries))
+        own = [finding for finding in findings if not finding.challenger]
+        self.rows_read = dict(zip(fired, _rows_read(picked, fired, own), strict=True))
+        self.scores = ScoreDocuments(self.program, enriched, at.tolist(), fired)
+        if beside is not None:
+            self._challenge(beside, at, [finding for finding in findings if finding.challenger])
         self.features = FeatureDocuments(self.program, stamped.since, observed.coverage, picked, at)
         self.include = include_of(picked, self.program, pii_key)
 
+    def _challenge(self, beside: Enriched, at: Rows, findings: Sequence[Finding]) -> None:
+        """What the challengers' rules read, for the rows on which they fired."""
+        assert self.program.challenge is not None
+        fired = sorted(i for i, entries in self.entries.items() if any(e.finding.challenger for e in entries))
+        picked = beside.frame if len(at) == beside.frame.height else beside.frame[at]
+        self.challenger_rows = dict(zip(fired, _rows_read(picked, fired, findings), strict=True))
+        self.challenger_scores = ScoreDocuments(self.program.challenge, beside, at.tolist(), fired)
+
     def write(self, judged: Judged, emit: Emit) -> None:
-        of_type = _features_by_type(self.stamped) if emit == "all" else {}
+        of_type = _read_by_type(self.stamped) if emit == "all" else {}
         for i, event_type in enumerate(self.types):
             found = self.entries.get(i)
             if found is None:
-                self._verdict(judged, i, "live", [], {}, of_type[event_type])
+                self._verdict(judged, i, "live", [], of_type[event_type])
                 continue
-            row = next(self.rows_read)
             for mode in ("live", "shadow"):
                 mine = [entry for entry in found if entry.mode == mode]
                 if mine or (emit == "all" and mode == "live"):
-                    features = of_type[event_type] if emit == "all" else _features_of(mine)
-                    self._verdict(judged, i, mode, mine, row, features)
+                    self._verdict(judged, i, mode, mine, of_type[event_type] if emit == "all" else _read_by(mine))
 
     def _enter(self, findings: Sequence[Finding], at: Rows) -> dict[int, list[_Entry]]:
         """What was found by position among the rows, each with its mode; rules in the policy's order."""
@@ -121,13 +153,25 @@ class _Writing:
                 if row in finding.doubtful:
                     entries[i].append(_Entry(finding, "shadow", "rule_error"))
                     continue
+                if finding.challenger:
+                    entries[i].append(_Entry(finding, "shadow", "challenger"))
+                    continue
                 stands = finding.stands[self.epoch_at[i]]
+                if row in finding.unscored and stands.doubt != "config_unavailable":
+                    entries[i].append(_Entry(finding, "shadow", "model_unavailable"))
+                    continue
                 entries[i].append(_Entry(finding, *resolve(stands, rule.name, ids[i], self.ingest_ms[i], warm_ms)))
         return dict(entries)
 
     def _verdict(
-        self, judged: Judged, i: int, mode: str, entries: Sequence[_Entry], row: Json, features: dict[str, None]
+        self,
+        judged: Judged,
+        i: int,
+        mode: str,
+        entries: Sequence[_Entry],
+        read: tuple[dict[str, None], dict[str, None]],
     ) -> None:
+        """`read`: the features and the models that the verdict shows."""
         event = (self.event_ids[i], self.types[i], self.event_ms[i], self.ingest_ms[i])
         epoch = self.stamped.epochs[self.epoch_at[i]].id
         ident = verdict_id(self.program.name, event[1], event[0], mode)
@@ -135,15 +179,20 @@ class _Writing:
         for entry in entries:
             finding = entry.finding
             stands, target = finding.stands[self.epoch_at[i]], self.targets[finding.plan.target_kind]
+            row = (self.challenger_rows if finding.challenger else self.rows_read)[i]
             document, hit = _fire(entry, row, i, event, epoch, ident, stands, target)
             documents.append(document)
             if hit is not None:
                 judged.hits.append(hit)
-            judged.counts[finding.plan.name, "error" if hit is None else mode] += 1
+            judged.counts[finding.plan.name, _COUNTED.get(entry.reason or "", mode)] += 1
         source, offset = self.origins[i]
         name, partition = self.stamped.sources[source]
-        values, include, origin = self.features.of(i, features), self.include(i), Origin(name, partition, offset)
-        document = verdict(self.program, epoch, mode, ident, event, documents, values, include, origin)
+        values, include, origin = self.features.of(i, read[0]), self.include(i), Origin(name, partition, offset)
+        scores = self.scores.of(i, read[1])
+        challenging = dict.fromkeys(m for e in entries if e.finding.challenger for m in e.finding.plan.models)
+        if challenging:
+            scores |= self.challenger_scores.of(i, challenging, self.program)
+        document = verdict(self.program, epoch, mode, ident, event, documents, values, scores, include, origin)
         judged.verdicts.append((mode, document))
 
 
@@ -157,7 +206,7 @@ def _fire(
     stands: Standing,
     target: Target,
 ) -> tuple[Json, Hit | None]:
-    """A rule's entry in a verdict, and its hit; no hit of a rule that failed."""
+    """A rule's entry in a verdict, and its hit; no hit of a rule that failed, nor of a challenger's."""
     rule = entry.finding.plan
     key, target_id = target.texts[i], target.ids[i]
     protected = rule.protect_list if rule.protect_list is not None and target.on_list(rule.protect_list, i) else None
@@ -165,7 +214,7 @@ def _fire(
     failed = entry.reason == "rule_error"
     reason = _FAILED if failed else reason_text(rule.when, row)
     document = fired(rule, stands.mode, entry.reason, action, key, reason, event[3])
-    if failed:
+    if failed or entry.finding.challenger:
         return document, None
     hit = Hit(
         rule=rule.name,
@@ -205,15 +254,21 @@ def _rows_read(picked: pl.DataFrame, found: Sequence[int], findings: Sequence[Fi
     return rows.select(*names, *texts.values()).iter_rows(named=True)
 
 
-def _features_of(entries: Sequence[_Entry]) -> dict[str, None]:
-    return dict.fromkeys(name for entry in entries for name in entry.finding.plan.features)
+def _read_by(entries: Sequence[_Entry]) -> tuple[dict[str, None], dict[str, None]]:
+    plans = [entry.finding.plan for entry in entries]
+    own = [entry.finding.plan for entry in entries if not entry.finding.challenger]
+    return dict.fromkeys(f for plan in plans for f in plan.features), dict.fromkeys(
+        m for plan in own for m in plan.models
+    )
 
 
-def _features_by_type(stamped: Stamped) -> dict[str, dict[str, None]]:
-    """For each event type the features that rules which look at it read."""
+def _read_by_type(stamped: Stamped) -> dict[str, tuple[dict[str, None], dict[str, None]]]:
+    """For each event type the features and the models that rules which look at it read."""
     program = stamped.program
     on = [rule for rule in program.rules if not all(standing(rule, epoch).off for epoch in stamped.epochs)]
-    return {
-        name: dict.fromkeys(f for rule in on if rule.types is None or name in rule.types for f in rule.features)
-        for name in program.events
-    }
+    found = {}
+    for name in program.events:
+        looking = [rule for rule in on if rule.types is None or name in rule.types]
+        features = dict.fromkeys(f for rule in looking for f in rule.features)
+        found[name] = features, dict.fromkeys(m for rule in looking for m in rule.models)
+    return found

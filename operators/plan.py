@@ -1,10 +1,13 @@
 """A compiled policy as plain data: what each stage needs of it. `operators.program` makes it, the stages only read it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
+from operators.choices import Choices
 from operators.expressions import Compiled, Type
+from schemas.manifest import Manifest
 from schemas.policy import EventSpec, Policy
+from schemas.policy_file import PolicyFile
 
 DAY_MS = 86_400_000
 LABEL_MEMORY_MS = 90 * DAY_MS
@@ -126,6 +129,33 @@ class Bounded:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelPlan:
+    """A version that scores each event; its column is the model's name, Float64, NULL where there is no score."""
+
+    name: str
+    version: int
+    reads: tuple[str, ...]
+    """Columns in the order of the manifest's inputs."""
+    manifest: Manifest | None
+    """None where a policy was compiled without a registry: then it cannot be scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnsemblePlan:
+    """One number of the scores `reads`; NULL where one of them is."""
+
+    name: str
+    how: str
+    """mean, max, or weighted (a mean by `weights`)."""
+    reads: tuple[str, ...]
+    weights: tuple[float, ...]
+
+
+Step = tuple[Derived, ...] | ModelPlan | EnsemblePlan
+"""What judge computes next: columns that do not need a score that is not there yet, or a score."""
+
+
+@dataclass(frozen=True, slots=True)
 class RulePlan:
     name: str
     types: tuple[str, ...] | None
@@ -139,6 +169,8 @@ class RulePlan:
     """Of when, action, target and the definitions of everything `when` reads."""
     features: tuple[str, ...]
     """Features that `when` reads, also through derived columns and ratios."""
+    models: tuple[str, ...]
+    """Models whose scores `when` depends on, also through derived columns and ensembles."""
     columns: tuple[str, ...]
     """What `when` names itself, in the order of appearance."""
     window_ms: dict[str, int]
@@ -165,8 +197,8 @@ class Program:
     events: dict[str, EventSpec]
     early: tuple[Derived, ...]
     """Derived columns over event columns, in order of dependency: computed by stamp."""
-    late: tuple[Derived, ...]
-    """Derived columns that read features or lists: computed by judge."""
+    steps: tuple[Step, ...]
+    """Derived columns that read features, lists or scores, and models, in order of dependency: computed by judge."""
     filters: tuple[FeatureFilter, ...]
     bounded: tuple[Bounded, ...]
     kinds: dict[str, KindPlan]
@@ -174,6 +206,13 @@ class Program:
     rules: tuple[RulePlan, ...]
     pii: frozenset[str]
     """Columns whose text is written out only as a keyed hash: fields with `pii: hash` and what is derived from them."""
+    points: dict[str, dict[str, float]]
+    """By model: the operating points that expressions name, with the numbers that they stand for."""
+    choices: Choices
+    """What config records have chosen over the policy."""
+    challenge: "Program | None"
+    """The same policy with its challengers in force: its rules over them are judged beside, in shadow."""
+    source: PolicyFile = field(repr=False, compare=False)
     types: dict[str, Type]
     """Type of every column that an expression may read."""
     prints: dict[str, str]
@@ -198,6 +237,22 @@ class Program:
     @property
     def name(self) -> str:
         return self.policy.policy
+
+    @cached_property
+    def late(self) -> tuple[Derived, ...]:
+        """Derived columns that judge computes."""
+        return tuple(one for step in self.steps if isinstance(step, tuple) for one in step)
+
+    @cached_property
+    def models(self) -> dict[str, ModelPlan | EnsemblePlan]:
+        """Models by name, in order of dependency."""
+        return {step.name: step for step in self.steps if not isinstance(step, tuple)}
+
+    @cached_property
+    def versions(self) -> frozenset[tuple[str, int]]:
+        """Every (model, version) that judging needs, challengers too."""
+        own = {(plan.name, plan.version) for plan in self.models.values() if isinstance(plan, ModelPlan)}
+        return frozenset(own) | (self.challenge.versions if self.challenge else frozenset())
 
     @cached_property
     def features(self) -> dict[str, FeaturePlan | RatioPlan]:

@@ -12,6 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import orjson
 
+from operators.choices import NO_CHOICES, Choices
 from operators.expressions import Compiled, ExpressionError, ListRef, Scope, Type, compile_expression
 from operators.plan import (
     DAY_MS,
@@ -23,7 +24,10 @@ from operators.plan import (
     Program,
     RatioPlan,
     RulePlan,
+    Step,
 )
+from operators.program_models import ModelCompiler
+from operators.scoring import Catalog
 from schemas.duration import format_duration
 from schemas.policy import RESERVED, EntitySpec, FeatureSpec, Policy, RuleSpec
 from schemas.policy_file import PolicyError, PolicyFile, Problem
@@ -56,13 +60,31 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 Path = tuple[str | int, ...]
 
 
-def compile_program(source: PolicyFile) -> Program:
-    """The program of a policy document.
+def compile_program(source: PolicyFile, catalog: Catalog | None = None, choices: Choices = NO_CHOICES) -> Program:
+    """The program of a policy document, with the versions of models that `choices` takes over those it names.
 
+    Without a catalog models are taken as they are written, and cannot be scored.
     Raises PolicyError with every problem found: unknown names (with the nearest valid one), types that do not fit,
     names used twice, expressions that do not compile, and parts that are not available yet.
     """
-    return _Compiler(source).run()
+    program, challengers = _Compiler(source, catalog, choices).run()
+    if not challengers:
+        return program
+    promoted = choices
+    for name, version in challengers.items():
+        promoted = promoted.live(name, version)
+    try:
+        beside, _ = _Compiler(source, catalog, promoted).run()
+    except PolicyError as error:
+        problems = [replace(one, message=f"as the challenger: {one.message}") for one in error.problems]
+        raise PolicyError(problems, source) from None
+    changed = [rule for rule in beside.rules if challengers.keys() & set(rule.models)]
+    return replace(program, challenge=replace(beside, rules=tuple(changed)))
+
+
+def rechosen(program: Program, choices: Choices, catalog: Catalog | None) -> Program:
+    """The same policy with other choices. Raises PolicyError where a version does not fit it."""
+    return program if program.choices.key == choices.key else compile_program(program.source, catalog, choices)
 
 
 def digest(*parts: object) -> str:
@@ -73,6 +95,8 @@ def digest(*parts: object) -> str:
 @dataclass
 class _Compiler:
     source: PolicyFile
+    catalog: Catalog | None
+    choices: Choices
     problems: list[Problem] = field(default_factory=list)
     columns: dict[str, Type] = field(default_factory=lambda: dict(_SYSTEM))
     prints: dict[str, str] = field(default_factory=lambda: {name: name for name in _SYSTEM})
@@ -81,6 +105,9 @@ class _Compiler:
     filters: dict[tuple[object, ...], FeatureFilter] = field(default_factory=dict)
     plans: dict[str, FeaturePlan] = field(default_factory=dict)
     """Features that have state."""
+
+    def __post_init__(self) -> None:
+        self.models = ModelCompiler(self.policy, self.catalog, self.choices, self.columns, self.prints, self.problem)
 
     @property
     def policy(self) -> Policy:
@@ -91,33 +118,40 @@ class _Compiler:
     ) -> None:
         self.problems.append(self.source.problem(path, message, hint=hint, offset=offset, length=length))
 
-    def run(self) -> Program:
+    def run(self) -> tuple[Program, dict[str, int]]:
+        """The program, and the challengers that it has."""
         self._namespace()
         self._fields()
         early, late_names = self._early()
         self._entities()
         kinds, ratios, bounded = self._features()
         lists = self._lists(kinds)
-        late = self._late(late_names, lists)
-        rules = self._rules(late, lists)
+        scope = Scope(self.columns, lists, self.models.thresholds())
+        steps = self._steps(late_names, scope)
+        rules = self._rules(steps, scope)
         self._rest()
         if self.problems:
             raise PolicyError(self.problems, self.source)
-        return Program(
+        program = Program(
             policy=self.policy,
             digest=digest(self.policy.model_dump(mode="json", exclude_defaults=True)),
             events=self.policy.events,
             early=early,
-            late=late,
+            steps=steps,
             filters=tuple(self.filters.values()),
             bounded=bounded,
             kinds=kinds,
             ratios=ratios,
             rules=rules,
             pii=frozenset(self.pii),
+            points=self.models.points,
+            choices=self.choices,
+            challenge=None,
+            source=self.source,
             types=self.columns,
             prints=self.prints,
         )
+        return program, self.models.challengers()
 
     # names and columns
 
@@ -509,30 +543,56 @@ class _Compiler:
 
     # what comes after state
 
-    def _late(self, names: list[str], lists: dict[str, ListRef]) -> tuple[Derived, ...]:
-        late = []
-        for name in names:
-            compiled = self._compile(("derive", name), self.policy.derive[name], Scope(self.columns, lists))
+    def _steps(self, late: list[str], scope: Scope) -> tuple[Step, ...]:
+        """Late derived columns and models, each after what it reads; neighbouring columns are one step."""
+        texts = {name: set(_WORD.findall(_QUOTED.sub("", self.policy.derive[name]))) for name in late}
+        reads = {name: set(self.models.reads(name)) for name in self.policy.models} | texts
+        try:
+            order = list(
+                TopologicalSorter({n: [o for o in reads if o in reads[n] and o != n] for n in reads}).static_order()
+            )
+        except CycleError as error:
+            loop = error.args[1]
+            part = "models" if loop[0] in self.policy.models else "derive"
+            self.problem(
+                (part, loop[0]),
+                f"models and derived columns depend on each other: {' -> '.join(loop)}",
+                hint="a model reads what is known before it",
+            )
+            order = []
+        steps: list[Step] = []
+        for name in order:
+            if name in self.policy.models:
+                plan = self.models.plan(name)
+                self.columns[name] = Type.NUMBER
+                self.prints[name] = digest(*self.models.print_of(name))
+                steps += [] if plan is None else [plan]
+                continue
+            compiled = self._compile(("derive", name), self.policy.derive[name], scope)
             if compiled is None:
                 self._unknown_type(name)
                 continue
-            late.append(Derived(name, compiled))
+            group = steps.pop() if steps and isinstance(steps[-1], tuple) else ()
+            assert isinstance(group, tuple)
+            steps.append((*group, Derived(name, compiled)))
             self._add_derived(name, compiled)
-        return tuple(late)
+        return tuple(steps)
 
-    def _rules(self, late: tuple[Derived, ...], lists: dict[str, ListRef]) -> tuple[RulePlan, ...]:
-        through = self._features_behind(late)
-        scope = Scope(self.columns, lists)
+    def _rules(self, steps: tuple[Step, ...], scope: Scope) -> tuple[RulePlan, ...]:
+        through = self._behind(steps)
         plans = [self._rule(name, spec, scope, through) for name, spec in self.policy.rules.items()]
         return tuple(plan for plan in plans if plan is not None)
 
-    def _features_behind(self, late: tuple[Derived, ...]) -> dict[str, tuple[str, ...]]:
-        """For each column that depends on state, the features behind it."""
+    def _behind(self, steps: tuple[Step, ...]) -> dict[str, tuple[str, ...]]:
+        """For each column that depends on state or on a score, the features and models behind it."""
         behind: dict[str, tuple[str, ...]] = {}
         for name, spec in self.policy.features.items():
             behind[name] = (name, *spec.ratio) if spec.ratio else (name,)
-        for derived in late:
-            behind[derived.name] = tuple(dict.fromkeys(f for c in derived.compiled.reads for f in behind.get(c, ())))
+        for step in steps:
+            for one in step if isinstance(step, tuple) else (step,):
+                reads = one.compiled.reads if isinstance(one, Derived) else one.reads
+                own = () if isinstance(one, Derived) else (one.name,)
+                behind[one.name] = tuple(dict.fromkeys((*own, *(f for c in reads for f in behind.get(c, ())))))
         return behind
 
     def _rule(self, name: str, spec: RuleSpec, scope: Scope, behind: dict[str, tuple[str, ...]]) -> RulePlan | None:
@@ -561,7 +621,8 @@ class _Compiler:
         compiled = self._compile((*at, "when"), spec.when, scope, Type.BOOLEAN)
         if compiled is None or entity is None or len(self.problems) > before:
             return None
-        features = tuple(dict.fromkeys(f for c in compiled.reads for f in behind.get(c, ())))
+        found = tuple(dict.fromkeys(f for c in compiled.reads for f in behind.get(c, ())))
+        features = tuple(name for name in found if name in self.policy.features)
         inputs = [(c, self.prints.get(c)) for c in sorted(compiled.reads)]
         protect = self.policy.protect.get(spec.target)
         types = tuple(dict.fromkeys(spec.on)) if spec.on and len(self.policy.events) > 1 else None
@@ -582,6 +643,7 @@ class _Compiler:
                 spec.warmup,
             ),
             features=features,
+            models=tuple(name for name in found if name in self.policy.models),
             columns=compiled.reads,
             window_ms={f: ms for f in features if f in self.plans and (ms := self.plans[f].settled_ms)},
             warmup=spec.warmup == "wait",
@@ -598,12 +660,6 @@ class _Compiler:
         )
 
     def _rest(self) -> None:
-        for name in self.policy.models:
-            self.problem(
-                ("models", name),
-                f"model {name}: models are not available yet",
-                hint="remove models: and the rules that read it",
-            )
         for kind, spec in self.policy.protect.items():
             listed = self.policy.lists.get(spec.list)
             if kind not in self.policy.entities:

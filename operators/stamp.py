@@ -126,11 +126,11 @@ def failure(subject: str, consequence: str, rows: Mask, error: str, stamped: Sta
 
 
 def _runs(index: npt.NDArray[np.int32], epochs: list[Epoch]) -> list[tuple[int, int]]:
-    """Stretches of rows whose epochs share program and feature ages."""
+    """Stretches of rows whose epochs share program (with its models) and feature ages."""
     if len(epochs) == 1:
         return [(0, len(index))]
-    same = {id(epoch.since): i for i, epoch in reversed(list(enumerate(epochs)))}
-    program = np.array([same[id(epoch.since)] for epoch in epochs])[index]
+    same = {(id(epoch.program), id(epoch.since)): i for i, epoch in reversed(list(enumerate(epochs)))}
+    program = np.array([same[id(epoch.program), id(epoch.since)] for epoch in epochs])[index]
     cuts = [0, *(np.flatnonzero(np.diff(program)) + 1).tolist(), len(index)]
     return list(pairwise(cuts))
 

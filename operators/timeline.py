@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from operators.config_records import RefusedError, Setting, check, describe
+from operators.choices import Choices
+from operators.config_records import Choose, RefusedError, Setting, check, describe, reason
 from operators.documents import Json, status
 from operators.plan import Program
 from schemas.cloudevents import iso
@@ -65,13 +66,18 @@ class _Record:
     value: object
     setting: Setting | None
     """None for a record that is set aside: it is counted, and changes nothing."""
+    used: bool = False
+    """Events have been judged in its epoch."""
+    settled: bool = False
+    """Its models have been waited for."""
 
 
 class Timeline:
     """Config records in, epochs out.
 
     `base` is the program that the job was started with, `compile` makes one of a policy document and raises if it
-    cannot. `configured`: there is a config source, so epochs are numbered from the start.
+    cannot. `configured`: there is a config source, so epochs are numbered from the start. `choose` makes the program
+    with other versions of models and other thresholds, and raises if they do not fit; None where there is no registry.
     """
 
     def __init__(
@@ -80,10 +86,14 @@ class Timeline:
         compile: Callable[[dict[str, object]], Program],
         timeline_id: str = "0",
         configured: bool = False,
+        choose: Choose | None = None,
     ) -> None:
         self.timeline_id = timeline_id
         self._base = base
         self._compile = compile
+        self._choose = choose
+        self._chosen: dict[tuple[object, ...], Program] = {}
+        self._notes: list[Json] = []
         self._configured = configured
         self._unavailable = False
         self._records: list[_Record] = []
@@ -117,12 +127,13 @@ class Timeline:
         in_force = max(now, NEVER if parsed.effective_ms is None else parsed.effective_ms)
         before = self.at(in_force)
         try:
-            setting = check(parsed, before.program, self._base, self._compile)
+            setting = check(parsed, before.program, self._base, self._compile, self._with_choices)
         except RefusedError as error:
             return [self._rejected(parsed.key, str(error), now)]
         position = bisect_right(self._records, in_force, key=lambda r: r.in_force_ms)
         self._records.insert(position, _Record(index, in_force, parsed.key, parsed.value, setting))
         self._rebuild(position)
+        notes, self._notes = self._notes, []
         after = self._epochs[position + 1]
         sentence, detail = describe(setting, before, after)
         at = None if in_force == NEVER else iso(in_force)
@@ -131,7 +142,41 @@ class Timeline:
             message += f" (asked for from {iso(parsed.effective_ms)}, which had passed)"
         detail |= {"in_force_at": at, "by": parsed.by, "reason": parsed.reason}
         kind = "policy_applied" if setting.program is not None else "config_applied"
-        return [status(kind, parsed.key, message, at_ms=_known(now), epoch=after.id, detail=detail)]
+        return [status(kind, parsed.key, message, at_ms=_known(now), epoch=after.id, detail=detail), *notes]
+
+    def unsettled(self, upto_ms: int) -> list[tuple[int, frozenset[tuple[str, int]]]]:
+        """Records in force at `upto_ms` that bring versions of models which were not waited for: (record, versions)."""
+        found = []
+        for position, record in enumerate(self._records):
+            if record.in_force_ms > upto_ms:
+                break
+            if not record.settled:
+                new = self._epochs[position + 1].program.versions - self._epochs[position].program.versions
+                record.settled = not new
+                if new:
+                    found.append((record.index, new))
+        return found
+
+    def settled(self, index: int, refused: str | None) -> list[Json]:
+        """Says that the models of a record have been waited for, and why one was refused; returns status records.
+
+        The record is set aside then, unless events have been judged in its epoch: that does not change any more, and
+        rules over the model stay shadow.
+        """
+        position = next(i for i, record in enumerate(self._records) if record.index == index)
+        record = self._records[position]
+        record.settled = True
+        if refused is None:
+            return []
+        now = self._clock_ms if record.used else record.in_force_ms
+        detail: Json = {"reason": refused}
+        if record.used:
+            message = f"{record.key}: {refused}; rules over it are shadow until another version is in force"
+        else:
+            record.setting = None
+            self._rebuild(position)
+            message = f"{record.key} was refused, and what was in force stays: {refused}"
+        return [status("model_refused", record.key, message, at_ms=_known(now), epoch=self.at(now).id, detail=detail)]
 
     def unavailable(self, missing: bool) -> list[Json]:
         """Says that the config source cannot be read (every rule is shadow from now on), or that it can be again."""
@@ -172,6 +217,8 @@ class Timeline:
         self._clock_ms = max(self._clock_ms, int(ingest.max()))
         position = np.searchsorted(self._starts, ingest, side="right") - 1
         first, last = int(position.min()), int(position.max())
+        for record in self._records[max(first - 1, 0) : last]:
+            record.used = True
         if first == last:
             return np.zeros(len(ingest), dtype=np.int32), [self._marked(self._epochs[first])]
         used, index = np.unique(position, return_inverse=True)
@@ -195,6 +242,7 @@ class Timeline:
                 "value": record.value,
                 "digest": record.setting and record.setting.digest,
                 "aside": record.setting is None,
+                "used": record.used,
             }
             for record in self._records
         ]
@@ -237,7 +285,7 @@ class Timeline:
         self._records = []
         for entry in document["records"]:
             key, value = entry["key"], entry["value"]
-            record = _Record(entry["index"], entry["in_force_ms"], key, value, None)
+            record = _Record(entry["index"], entry["in_force_ms"], key, value, None, entry.get("used", True))
             if not entry["aside"]:
                 try:
                     record.setting = Setting.restored(key, value, entry["digest"], self._base, self._compile)
@@ -254,6 +302,8 @@ class Timeline:
         kept = {plan.fingerprint for plan in self._base.features.values()}
         self._base_since = {name: ms for name, ms in document["base_since"].items() if replaced or name in kept}
         self._rebuild(0)
+        if self._notes:
+            raise TimelineError("; ".join(str(note["message"]) for note in self._notes))
         current = self.at(self._clock_ms)
         if current.program.digest != self._base.digest:
             message = "a policy record is in force, not the policy that the job was started with"
@@ -280,15 +330,38 @@ class Timeline:
         setting = record.setting
         if setting is None:
             return after
-        if setting.program is not None:
-            return self._with_program(after, setting.program)
+        if setting.program is not None or setting.model:
+            try:
+                if setting.program is None:
+                    return replace(
+                        after, program=self._with_choices(epoch.program, setting.chosen(epoch.program.choices))
+                    )
+                return self._with_program(after, self._with_choices(setting.program, epoch.program.choices))
+            except (
+                Exception
+            ) as error:  # two records that came in another order than they are in force do not fit together
+                record.setting = None
+                why = f"set aside: it does not fit what is in force before it: {reason(error)}"
+                self._notes.append(self._rejected(record.key, why, record.in_force_ms))
+                return after
         if setting.ceiling is not None:
             return replace(after, ceiling=setting.ceiling)
         mode = ModeInForce(setting.mode, setting.digest or "", record.index)
         return replace(after, modes={**epoch.modes, setting.rule: mode})
 
+    def _with_choices(self, program: Program, choices: Choices) -> Program:
+        """The program with these choices; the same object for the same program and choices."""
+        if program.choices.key == choices.key:
+            return program
+        if self._choose is None:
+            raise RefusedError("this job has no model registry: start it with --registry DIR")
+        key = (program.digest, choices.key)
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(program, choices)
+        return self._chosen[key]
+
     def _with_program(self, epoch: Epoch, program: Program) -> Epoch:
-        if program.digest == epoch.program.digest:
+        if program.digest == epoch.program.digest and program.choices.key == epoch.program.choices.key:
             return epoch
         before = {plan.fingerprint: epoch.since[name] for name, plan in epoch.program.features.items()}
         entered = max(epoch.in_force_ms, NEVER if self._first_ms is None else self._first_ms)

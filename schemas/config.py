@@ -48,23 +48,28 @@ class CeilingValue(Document):
 
 
 class ModelValue(Document):
-    """Value of `model/NAME`. Not available yet."""
+    """Value of `model/NAME`."""
 
     noun: ClassVar[str] = "a model record's value"
     example: ClassVar[str | None] = "{version: 1}"
 
     version: Annotated[int, Field(strict=True, ge=1, examples=[1])]
     """Version in the registry."""
+    mode: Literal["live", "shadow"] = "shadow"
+    """live: rules read this version from now on, and an older challenger ends. shadow: it is the challenger, which is
+    scored beside the version in force and acts on nobody; of the version in force itself: no challenger any more."""
 
 
 class ThresholdValue(Document):
-    """Value of `threshold/NAME`. Not available yet."""
+    """Value of `threshold/NAME`, where NAME is a model. It holds for the version that is in force then."""
 
     noun: ClassVar[str] = "a threshold record's value"
     example: ClassVar[str | None] = "{value: 0.97}"
 
     value: Annotated[float, Field(strict=True, allow_inf_nan=False, examples=[0.97])]
-    """The number that `threshold('NAME')` stands for."""
+    """The number that `threshold(NAME, ...)` stands for, in place of the one of the model's calibration set."""
+    point: Annotated[str, Field(min_length=1, max_length=64, examples=["precision=0.95"])] | None = None
+    """Which of the policy's operating points of this model, such as `precision=0.95`; needed where it has several."""
 
 
 class ConfigRecord(Document):
@@ -124,7 +129,7 @@ class CeilingRecord(ConfigRecord):
 
 
 class ModelRecord(ConfigRecord):
-    """The version of a model. Not available yet."""
+    """The version of a model, or its challenger."""
 
     key: Annotated[str, Field(json_schema_extra={"pattern": "^model/[a-z][a-z0-9_]{0,62}$"})]
     """`model/` and the name of the model."""
@@ -133,10 +138,10 @@ class ModelRecord(ConfigRecord):
 
 
 class ThresholdRecord(ConfigRecord):
-    """The value of a named threshold. Not available yet."""
+    """The number that a threshold of a model stands for."""
 
     key: Annotated[str, Field(json_schema_extra={"pattern": "^threshold/[a-z][a-z0-9_]{0,62}$"})]
-    """`threshold/` and the name of the threshold."""
+    """`threshold/` and the name of the model."""
     value: ThresholdValue
     """What it is set to."""
 

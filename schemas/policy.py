@@ -21,12 +21,14 @@ from schemas.event_spec import Timestamp as Timestamp
 from schemas.event_spec import TimeUnit as TimeUnit
 from schemas.policy_shape import AGGREGATES as AGGREGATES
 from schemas.policy_shape import WINDOWED as WINDOWED
-from schemas.policy_shape import entity_mistakes, feature_mistakes
+from schemas.policy_shape import entity_mistakes, feature_mistakes, model_mistakes
 from schemas.words import Expression, FileBelow, Input, Mode, Name, Names, Scale
 from schemas.words import Pointer as Pointer
 from schemas.words import Scalar as Scalar
 
 Severity = Literal["low", "medium", "high", "critical"]
+
+ModelVersion = Annotated[int, Field(strict=True, ge=1, examples=[1])]
 
 RESERVED = ("event_id", "event_type", "event_time", "ingest_time", "any", "label")
 
@@ -144,15 +146,39 @@ class FeatureSpec(Document):
 
 
 class ModelSpec(Document):
-    """A classifier of the registry and the columns it reads. Not available yet."""
+    """A number between 0 and 1 for each event: a version of the registry, or an ensemble of other models."""
 
     noun: ClassVar[str] = "a model"
     example: ClassVar[str | None] = "{version: 1, inputs: [amount]}"
 
-    version: Annotated[int, Field(strict=True, ge=1, examples=[1])]
-    """Version in the registry."""
-    inputs: Annotated[list[Name], Field(min_length=1, examples=["[amount]"])]
-    """Columns in the order of the model's inputs."""
+    version: ModelVersion | None = None
+    """Version in the registry. A model record of the config log comes before it."""
+    inputs: list[Name] = Field(default=[])
+    """Columns in the order of the model's inputs; those it was trained on where it is left out."""
+    challenger: ModelVersion | None = None
+    """A second version that is scored beside it: rules that read the model are judged with it too, in shadow only."""
+    mean: Annotated[list[Name], Field(min_length=2, examples=["[fraud, fraud_forest]"])] | None = None
+    """The mean of other models' scores."""
+    max: Annotated[list[Name], Field(min_length=2, examples=["[fraud, spam]"])] | None = None
+    """The greatest of other models' scores."""
+    weighted: (
+        Annotated[
+            dict[Name, Annotated[float, Field(gt=0, allow_inf_nan=False)]],
+            Field(min_length=2, examples=["{fraud: 2, fraud_forest: 1}"]),
+        ]
+        | None
+    ) = None
+    """Their mean by these weights."""
+
+    @property
+    def members(self) -> list[str]:
+        """The models that an ensemble is made of."""
+        return self.mean or self.max or list(self.weighted or ())
+
+    @model_validator(mode="after")
+    def _whole(self) -> "ModelSpec":
+        refuse(model_mistakes(written(self)))
+        return self
 
 
 class RuleSpec(Document):
@@ -242,7 +268,7 @@ class Policy(Document):
     features: dict[Name, FeatureSpec] = Field(default={})
     """What is kept for each entity, by name."""
     models: dict[Name, ModelSpec] = Field(default={})
-    """Classifiers, by name. Not available yet."""
+    """Classifiers of the registry and ensembles of them, by name: a rule reads the name as a number."""
     rules: dict[Name, RuleSpec] = Field(default={})
     """Rules, by name."""
     protect: dict[Name, ProtectSpec] = Field(default={})

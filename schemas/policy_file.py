@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from schemas.complaints import Complaint, complaints, without_echoes
 from schemas.policy import Policy
-from schemas.policy_shape import Mistake, entity_mistakes, feature_mistakes, field_mistakes
+from schemas.policy_shape import Mistake, entity_mistakes, feature_mistakes, field_mistakes, model_mistakes
 from schemas.problem import NamedText, Path, did_you_mean
 from schemas.problem import PolicyError as PolicyError
 from schemas.problem import Problem as Problem
@@ -167,6 +167,8 @@ def _shapes(raw: object) -> Iterator[Complaint]:
         yield from _mistakes(path, part, feature_mistakes)
     for path, part in _parts(raw, ("entities",)):
         yield from _mistakes(path, part, entity_mistakes)
+    for path, part in _parts(raw, ("models",)):
+        yield from _mistakes(path, part, model_mistakes)
     for event, spec in _parts(raw, ("events",)):
         for path, part in _parts(spec, ("fields",)):
             yield from _mistakes((*event, *path), part, field_mistakes)

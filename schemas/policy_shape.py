@@ -24,6 +24,7 @@ AGGREGATES = (
     "envelope",
 )
 WINDOWED = ("count", "sum", "mean", "min", "max", "last", "distinct", "rate")
+MODEL_KINDS = ("version", "mean", "max", "weighted")
 
 _PANED = ("count", "sum", "mean", "min", "max", "last", "rate")
 _BELONGS = {"cap": ("distinct", "first_seen"), "per": ("rate",), "scale": ("sum", "mean"), "delay": _PANED}
@@ -150,3 +151,21 @@ def field_mistakes(field: Mapping[str, object]) -> list[Mistake]:
             Mistake("unit", "`unit` belongs to fields of type timestamp", "write `type: timestamp`, or take `unit` out")
         )
     return mistakes
+
+
+def model_mistakes(model: Mapping[str, object]) -> list[Mistake]:
+    """What is wrong with the keys of a model."""
+    given = [name for name in MODEL_KINDS if model.get(name) is not None]
+    if not given:
+        message = "a model has `version`, or for an ensemble one of `mean`, `max`, `weighted`, and this one has none"
+        return [Mistake(None, message, "add for example `version: 1`", MODEL_KINDS)]
+    if len(given) > 1:
+        message = f"a model has exactly one of {', '.join(MODEL_KINDS)}, and this one has {' and '.join(given)}"
+        return [Mistake(given[1], message, "make one model of each")]
+    if given[0] == "version":
+        return []
+    return [
+        Mistake(key, f"an ensemble does not take `{key}`", f"`{key}` belongs to a version of the registry: take it out")
+        for key in ("inputs", "challenger")
+        if model.get(key) not in (None, [])
+    ]

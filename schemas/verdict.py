@@ -18,6 +18,7 @@ ShadowReason = Literal[
     "holdout",
     "warming_up",
     "fuse",
+    "challenger",
 ]
 
 
@@ -43,6 +44,7 @@ class FiredRule(Output):
     mode: it is set to shadow. holdout: the target is not in the rule's share. warming_up: a feature is younger than its
     window. rule_changed: the rule is not the one that its mode was set for. ceiling: the panic switch. fuse: it acted
     too often. rule_error: it failed for this event. config_unavailable, model_unavailable: what it needs is not there.
+    challenger: it fired with the challenger's score in place of the model's.
     """
     action: str
     """What the rule asks for; that of `protect` where the target is protected."""
@@ -73,6 +75,30 @@ class FeatureValue(Output):
     """Share of the window that was still held for this event: less than 1 for late events."""
 
 
+class Contribution(Output):
+    """What one input added to a score."""
+
+    input: str
+    """The column, or the member of an ensemble."""
+    value: float | None
+    """Its value; null for NULL and for texts, which never stand here."""
+    effect: Annotated[float, Field(allow_inf_nan=False)]
+    """In logits for a linear model; else the score minus the score with this input at an ordinary value."""
+
+
+class ScoreValue(Output):
+    """A score that a fired rule read."""
+
+    value: float | None
+    """The score, rounded to six decimals; null where there is none."""
+    version: Annotated[int, Field(ge=1)] | None
+    """The version that scored; null for an ensemble."""
+    thresholds: dict[str, float]
+    """The numbers that operating points stood for, such as `precision=0.95`."""
+    because: list[Contribution]
+    """The inputs that moved the score most, strongest first; empty where the model has no explanation."""
+
+
 class Verdict(Output):
     """What the rules say about one event in one mode."""
 
@@ -98,8 +124,8 @@ class Verdict(Output):
     """Rules that fired; empty with `--emit all` where none did."""
     features: dict[str, FeatureValue]
     """Every feature that a fired rule read, also through other columns."""
-    scores: dict[str, float | None]
-    """Scores of models."""
+    scores: dict[str, ScoreValue]
+    """Scores that the fired rules read, by model; a challenger's as `NAME@VERSION`."""
     include: dict[str, Any]
     """Fields that the policy includes, `pii: hash` ones as keyed hashes."""
     source: Position

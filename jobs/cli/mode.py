@@ -15,6 +15,7 @@ from rich.table import Table
 from integration.config_file import ConfigFile, append
 from integration.config_seen import Seen, SeenRule, read_seen
 from jobs.cli.shared import CommandError, compile_document, load_program, mendable, parse_time
+from jobs.policies import Policies
 from operators.modes import standing
 from operators.timeline import Timeline
 from schemas.cloudevents import iso
@@ -143,7 +144,7 @@ def list_command(
         program = load_program(policy)
         source = ConfigFile(config) if config else None
         timeline = Timeline(
-            program, compile_document, source.timeline if source else "0", configured=source is not None
+            program, compile_document, source.timeline if source else "0", source is not None, Policies().choose
         )
         records: dict[str, tuple[str, str]] = {}
         timed: set[int] = set()

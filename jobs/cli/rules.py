@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from integration.logs import configure_logs
-from jobs.cli.shared import CommandError, compile_document, load_program, mendable
+from jobs.cli.shared import CommandError, RegistryOption, load_program, mendable
 from jobs.explaining import NotJudgedError, explain_event, sentence
+from jobs.policies import Policies
 from jobs.simulation import Simulation
 from operators.plan import Program
 from schemas.policy_diff import diff
@@ -20,28 +21,39 @@ PolicyPath = Annotated[Path, typer.Argument(help="The policy, YAML or JSON.")]
 
 
 @app.command(epilog="Example: `watchgate rules check policy.yaml`")
-def check(policy: PolicyPath) -> None:
-    """Exit 0 if a policy is sound, else 2 and every error with its place and the nearest valid name."""
+def check(policy: PolicyPath, registry: RegistryOption = None) -> None:
+    """Exit 0 if a policy is sound, else 2 and every error with its place and the nearest valid name.
+
+    With a registry its models are loaded and checked too.
+    """
     with mendable():
-        program = load_program(policy)
+        policies = Policies.over(registry)
+        program = policies.load(policy)
+        if registry is not None:
+            policies.require(program)
+    if program.models and registry is None:
+        print(
+            f"{policy}: its models ({', '.join(program.models)}) are not checked: give --registry DIR", file=sys.stderr
+        )
     print(
         f"{policy}: sound: {_count(len(program.rules), 'rule')}, {_count(len(program.features), 'feature')}, {_count(len(program.kinds), 'entity', 'entities')}, digest {program.digest}"
     )
 
 
 @app.command(epilog="Example: `watchgate rules test policy.yaml`")
-def test(policy: PolicyPath) -> None:
+def test(policy: PolicyPath, registry: RegistryOption = None) -> None:
     """Run the policy's own tests: each names a data file and how often each rule must fire on it. Exit 1 if one fails."""
     configure_logs("warning")
     with mendable():
-        program = load_program(policy)
+        policies, program = _with_models(policy, registry)
         if not program.policy.tests:
             raise CommandError(
                 f"error: {policy} has no tests. Add tests: [{{given: events.jsonl, expect: {{RULE: 3}}}}] with a data file beside the policy."
             )
         failed = 0
         for spec in program.policy.tests:
-            simulation = Simulation(program, compile_document, str(policy.parent / spec.given), policy.parent)
+            source = str(policy.parent / spec.given)
+            simulation = Simulation(program, policies.of_document, source, policy.parent, scorers=policies.scorers)
             for _ in simulation:
                 pass
             assert simulation.engine is not None
@@ -78,15 +90,24 @@ def explain(
     event: Annotated[str, typer.Option(help="Id of the event.")],
     config: Annotated[Path | None, typer.Option(help="Config log, for the mode the rule stood in.")] = None,
     lists: Annotated[Path | None, typer.Option(help="Folder of the policy's list files.")] = None,
+    registry: RegistryOption = None,
 ) -> None:
     """Say why a rule fired for an event or did not: each term with its value, and what would have flipped it."""
     configure_logs("warning")
     with mendable():
-        program = load_program(policy)
+        policies, program = _with_models(policy, registry)
         if rule not in program.policy.rules:
             hint = did_you_mean(rule, program.policy.rules)
             raise CommandError(f"error: {policy} has no rule {rule}" + (f"; {hint}" if hint else ""))
-        simulation = Simulation(program, compile_document, input, lists or policy.parent, config=config)
+        simulation = Simulation(
+            program,
+            policies.of_document,
+            input,
+            lists or policy.parent,
+            config=config,
+            scorers=policies.scorers,
+            choose=policies.choose,
+        )
         try:
             explained = explain_event(simulation, rule, event)
         except NotJudgedError as error:
@@ -97,12 +118,29 @@ def explain(
         mark = {True: "true ", False: "false", None: "null "}[term.value]
         values = ", ".join(f"{name} = {_shown(value, name in program.pii)}" for name, value in term.operands)
         print(f"  {mark}  {term.text}" + (f"    [{values}]" if values else ""))
+    for name, told in explained.scores.items():
+        print(f"\n  {name} {_number(told.value)}" + (f", version {told.version}" if told.version else ""))
+        for one in told.because:
+            shown = "" if one["value"] is None else f" = {_shown(one['value'], False)}"
+            print(f"    {one['effect']:+.6g}  {one['input']}{shown}")
     if explained.explanation.flips:
         print()
     for flip in explained.explanation.flips:
         print(f"  {flip}")
     print()
     print(f"  mode: {explained.mode}" + (f" ({explained.shadow_reason})" if explained.shadow_reason else ""))
+
+
+def _with_models(policy: Path, registry: Path | None) -> tuple[Policies, Program]:
+    """The program of a policy, its models loaded."""
+    policies = Policies.over(registry)
+    program = policies.load(policy)
+    policies.require(program)
+    return policies, program
+
+
+def _number(value: float | None) -> str:
+    return "has no score" if value is None else f"{value:.6f}"
 
 
 def _shown(value: object, personal: bool) -> str:

@@ -13,8 +13,9 @@ import typer
 
 from integration.logs import configure_logs
 from jobs.cli.progress import show_progress
-from jobs.cli.shared import CommandError, compile_document, load_program, mendable, parse_size
+from jobs.cli.shared import CommandError, RegistryOption, mendable, parse_size
 from jobs.embedded import EmbeddedJob, JobPlan
+from jobs.policies import Policies
 from jobs.report import summary_text
 from schemas.duration import parse_duration
 
@@ -41,6 +42,7 @@ def command(
     lists: Annotated[
         Path | None, typer.Option(help="Folder of the policy's list files; the policy's own folder unless given.")
     ] = None,
+    registry: RegistryOption = None,
     emit: Annotated[str, typer.Option(help="hits: verdicts where a rule fired; all: one for every event.")] = "hits",
     follow: Annotated[
         bool, typer.Option("--follow", help="Wait for lines that are appended to a .jsonl file.")
@@ -68,9 +70,14 @@ def command(
     configure_logs()
     secret = os.environ.get("WATCHGATE_PII_KEY")
     with mendable():
+        policies = Policies.over(registry)
+        program = policies.load(policy)
+        policies.require(program)
         plan = JobPlan(
-            program=load_program(policy),
-            compile_policy=compile_document,
+            program=program,
+            compile_policy=policies.of_document,
+            choose=policies.choose,
+            scorers=policies.scorers,
             source=input,
             output=output,
             state=state or output / "state",

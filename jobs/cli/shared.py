@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
-import orjson
+import typer
 
 from integration.config_file import ConfigFileError
 from integration.list_files import ListFileError
@@ -13,10 +14,15 @@ from integration.outputs import OutputError
 from integration.rocks_state import StateError
 from integration.sources import SourceError
 from jobs.engine import EngineError
+from jobs.policies import Policies
 from operators.plan import Program
-from operators.program import compile_program
+from operators.scoring import ModelError
 from schemas.cloudevents import parse_iso
-from schemas.policy_file import PolicyError, load_policy, parse_policy
+from schemas.policy_file import PolicyError
+
+RegistryOption = Annotated[
+    Path | None, typer.Option("--registry", help="Folder of models, as `watchgate models` keeps it.")
+]
 
 _SIZE = re.compile(r"(\d+)\s*(KB|MB|GB)", re.IGNORECASE)
 _UNITS = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
@@ -37,18 +43,18 @@ def mendable() -> Iterator[None]:
         yield
     except PolicyError as error:
         raise CommandError(error.render()) from None
-    except (ConfigFileError, EngineError, ListFileError, OutputError, SourceError, StateError) as error:
+    except (ConfigFileError, EngineError, ListFileError, ModelError, OutputError, SourceError, StateError) as error:
         raise CommandError(f"error: {error}") from None
 
 
 def load_program(path: Path) -> Program:
-    """The compiled policy of a file."""
-    return compile_program(load_policy(path))
+    """The compiled policy of a file, without its models."""
+    return Policies().load(path)
 
 
 def compile_document(document: dict[str, object]) -> Program:
-    """The compiled policy of a config record."""
-    return compile_program(parse_policy(orjson.dumps(document).decode(), "policy record"))
+    """The compiled policy of a config record, without its models."""
+    return Policies().of_document(document)
 
 
 def parse_size(text: str) -> int:

@@ -4,7 +4,7 @@ from operators.expressions.compiling import Compiled, compile_expression
 from operators.expressions.errors import ExpressionError
 from operators.expressions.explaining import Explanation, Term, explain
 from operators.expressions.reasons import reason_text
-from operators.expressions.types import ListRef, Scope, Type
+from operators.expressions.types import ListRef, Scope, ThresholdError, Type
 
 __all__ = [
     "Compiled",
@@ -13,6 +13,7 @@ __all__ = [
     "ListRef",
     "Scope",
     "Term",
+    "ThresholdError",
     "Type",
     "compile_expression",
     "explain",

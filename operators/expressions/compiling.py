@@ -12,13 +12,14 @@ from operators.expressions.comparing import between, compare, like, membership, 
 from operators.expressions.entity_lists import flags_column, in_list
 from operators.expressions.errors import ExpressionError, nearest
 from operators.expressions.functions.lookalikes import LOOKALIKES
-from operators.expressions.functions.registry import AGGREGATES, CLOCKS, FUNCTIONS, IN_LIST, INSTEAD
+from operators.expressions.functions.registry import AGGREGATES, CLOCKS, FUNCTIONS, IN_LIST, INSTEAD, THRESHOLD
 from operators.expressions.functions.signature import Arguments
 from operators.expressions.functions.texts import joined
 from operators.expressions.leaves import Branch, Leaf, Logic, make_leaf
 from operators.expressions.literals import time_literal
 from operators.expressions.parsing import parse
 from operators.expressions.syntax import Call, Case, Cast, Literal, Name, Node, Operator, TimeLiteral, canonical
+from operators.expressions.thresholds import threshold
 from operators.expressions.types import Scope, Type
 from operators.expressions.values import Context, Loose, Value, computed, constant
 
@@ -224,6 +225,8 @@ class _Compiler:
     def call(self, node: Call) -> Value:
         if node.name == IN_LIST:
             return in_list(self.context, node)
+        if node.name == THRESHOLD:
+            return threshold(self.context, node)
         function = FUNCTIONS.get(node.name)
         if function is None:
             raise self.unknown_function(node)
@@ -248,7 +251,7 @@ class _Compiler:
                 f"{node.name} is an aggregate: an expression looks at one event",
                 "what an entity did before is a feature (features:)",
             )
-        hint = INSTEAD.get(node.name) or nearest(node.name, [*FUNCTIONS, IN_LIST])
+        hint = INSTEAD.get(node.name) or nearest(node.name, [*FUNCTIONS, IN_LIST, THRESHOLD])
         if node.name in CLOCKS:
             hint = "expressions have no clock: use event_time or ingest_time"
         elif node.name in self.context.scope.columns:

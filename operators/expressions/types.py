@@ -1,6 +1,6 @@
-"""What an expression may name: columns with their types, and lists."""
+"""What an expression may name: columns with their types, lists, and models."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -46,9 +46,23 @@ class ListRef:
     bit: int
 
 
+class ThresholdError(ValueError):
+    """An operating point that has no number; the text says why."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+Threshold = Callable[[str, float], float | None]
+"""From an operating point (`precision`, 0.95) to its number, None where the model is not known. Raises ThresholdError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The names an expression may use. `event_type` is a STRING here, whatever its physical type in the frame."""
 
     columns: Mapping[str, Type]
     lists: Mapping[str, ListRef] = field(default_factory=dict)
+    models: Mapping[str, Threshold] = field(default_factory=dict)
+    """Models by name, as what turns an operating point into a number."""

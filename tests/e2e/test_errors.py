@@ -165,7 +165,6 @@ def test_a_missing_policy_and_one_that_is_no_policy(shop: Shop) -> None:
 UNAVAILABLE = {
     "envelope": ("features:", "features:\n  odd: {envelope: 1m, by: account}"),
     "labels": ("features:", "features:\n  odd: {mean: label.fraud, by: account, over: 1d}"),
-    "models": ("rules:", "models: {odd: {version: 1, inputs: [amount]}}\nrules:"),
 }
 
 
@@ -186,12 +185,6 @@ def test_parts_of_later_versions_have_their_place_and_say_so(shop: Shop, part: s
                 "    odd: {mean: label.fraud, by: account, over: 1d}\n"
                 "    ^^^\n"
                 "  remove the feature, or read a field of the event"
-            ),
-            "models": (
-                "policy.yaml:17:10: model odd: models are not available yet\n"
-                "  models: {odd: {version: 1, inputs: [amount]}}\n"
-                "           ^^^\n"
-                "  remove models: and the rules that read it"
             ),
         }[part]
     )
@@ -477,7 +470,7 @@ BAD_RECORDS: list[tuple[Json | bytes, str, str]] = [
     (mode("burts", "off"), "mode/burts", "the policy has no rule burts: did you mean burst?"),
     (b'{"key": "mode/burst"', "record 2", "the record is not JSON, from character 21 on: write one JSON object"),
     (mode("burst", "on"), "record 3", ""),
-    ({"key": "model/fraud", "value": {"version": 2}}, "model/fraud", "models and thresholds are not available yet"),
+    ({"key": "model/fraud", "value": {"version": 2}}, "model/fraud", "the policy has no model fraud; it has none"),
     ({"key": "policy", "value": {"policy": "shop"}}, "policy", ""),
     (b"\xff\xfe", "record 6", "the record is not UTF-8"),
 ]

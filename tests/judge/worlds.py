@@ -164,5 +164,7 @@ def fails_on(base: Program, name: str, column: str, value: Any) -> Program:
         base,
         rules=tuple(faulty(plan, "when") for plan in base.rules),
         early=tuple(faulty(plan, "compiled") for plan in base.early),
-        late=tuple(faulty(plan, "compiled") for plan in base.late),
+        steps=tuple(
+            tuple(faulty(plan, "compiled") for plan in step) if isinstance(step, tuple) else step for step in base.steps
+        ),
     )

@@ -36,8 +36,8 @@ def test_a_mode() -> None:
 def test_other_kinds() -> None:
     assert parse_config(b'{"key": "mode/*", "value": {"ceiling": "shadow"}}').kind == "ceiling"
     assert parse_config(b'{"key": "policy", "value": {"policy": "shop"}}').value == {"policy": "shop"}
-    assert parse_config(b'{"key": "model/fraud", "value": {"version": 3}}').value == {"version": 3}
-    assert parse_config(b'{"key": "threshold/fraud", "value": {"value": 1}}').value == {"value": 1.0}
+    assert parse_config(b'{"key": "model/fraud", "value": {"version": 3}}').value == {"version": 3, "mode": "shadow"}
+    assert parse_config(b'{"key": "threshold/fraud", "value": {"value": 1}}').value == {"value": 1.0, "point": None}
     header = parse_config(b'{"timeline": "a1"}')
     assert (header.kind, header.key, header.value) == ("timeline", "timeline", "a1")
 

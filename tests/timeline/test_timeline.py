@@ -193,8 +193,8 @@ def test_who_and_why_stand_in_the_status() -> None:
         (mode("brust", "live"), "mode/brust was rejected: the policy has no rule brust: did you mean burst?"),
         (mode("zzz", "live"), "the policy has no rule zzz; it has burst"),
         (mode("burst", "on"), "off, shadow, live, or live N%"),
-        (record("model/fraud", {"version": 3}), "models and thresholds are not available yet"),
-        (record("threshold/high", {"value": 0.5}), "models and thresholds are not available yet"),
+        (record("model/fraud", {"version": 3}), "the policy has no model fraud; it has none"),
+        (record("threshold/high", {"value": 0.5}), "the policy has no model high; it has none"),
         (record("policy", document(rules={"a": rule("nope > 1")})), "nope"),
         (record("policy", {}), "policy was rejected:"),
         (

@@ -1,0 +1,58 @@
+"""Policies become programs, with the models of a registry or without them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from models.registry import Registry
+from models.shelf import PATIENCE_SECONDS, Shelf
+from operators.choices import Choices
+from operators.plan import ModelPlan, Program
+from operators.program import compile_program, rechosen
+from operators.scoring import ModelError, NoScorers, Scorers
+from schemas.policy_file import load_policy, parse_policy
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """What compiles policies for one job. Without a shelf models are taken as they are written, and score nothing."""
+
+    shelf: Shelf | None = None
+
+    @classmethod
+    def over(cls, registry: Path | None) -> "Policies":
+        """With the registry at a folder, or without one."""
+        return cls(None if registry is None else Shelf(Registry(registry)))
+
+    def load(self, path: Path) -> Program:
+        """The program of a policy file. Raises PolicyError."""
+        return compile_program(load_policy(path), self.shelf)
+
+    def of_document(self, document: dict[str, object]) -> Program:
+        """The program of a config record. Raises PolicyError."""
+        return compile_program(parse_policy(orjson.dumps(document).decode(), "policy record"), self.shelf)
+
+    def choose(self, program: Program, choices: Choices) -> Program:
+        """The program with other versions and thresholds. Raises PolicyError where they do not fit it."""
+        return rechosen(program, choices, self.shelf)
+
+    @property
+    def scorers(self) -> Scorers:
+        return NoScorers() if self.shelf is None else self.shelf
+
+    def require(self, program: Program) -> None:
+        """Waits until every model of a program is there. Raises ModelError where one is refused, and without a registry."""
+        named = [f"{plan.name}@{plan.version}" for plan in program.models.values() if isinstance(plan, ModelPlan)]
+        if named and self.shelf is None:
+            raise ModelError(
+                f"policy {program.name} has models ({', '.join(named)}), and no registry is given: give --registry DIR"
+            )
+        for name, version in sorted(program.versions):
+            why = self.scorers.settle(name, version)
+            if why is not None:
+                raise ModelError(f"model {name}@{version} is refused: {why}")
+            if self.scorers.ready(name, version) is None:
+                raise ModelError(
+                    f"model {name}@{version} was not loaded within {PATIENCE_SECONDS:g} s: try again when the machine has time for it"
+                )

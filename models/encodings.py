@@ -1,0 +1,28 @@
+"""Encodings of text: how a text becomes the arrays that a text model takes, the same in training and in scoring."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from operators.scoring import ModelError
+from schemas.manifest import TextEncoding
+
+Options = Mapping[str, bool | int | float | str]
+Encoder = Callable[[pl.Series], dict[str, npt.NDArray[np.generic]]]
+"""From texts (String, no NULL) to the model's inputs by tensor name; what it gives for a text depends on that text only."""
+
+ENCODINGS: dict[str, Callable[[Options], Encoder]] = {}
+"""By the name in the manifest: what makes an encoder of its options."""
+
+
+def encoder_of(encoding: TextEncoding) -> Encoder:
+    """The encoder of a manifest. Raises ModelError for one that this version does not know."""
+    make = ENCODINGS.get(encoding.kind)
+    if make is None:
+        known = ", ".join(sorted(ENCODINGS)) or "none"
+        raise ModelError(
+            f"text encoding {encoding.kind} is not known here (known: {known}): use the version of watchgate that trained the model"
+        )
+    return make(encoding.options)

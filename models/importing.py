@@ -1,0 +1,98 @@
+"""Somebody else's model, such as an export of PyTorch or scikit-learn: what its file says of itself becomes a manifest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+from onnx import ModelProto, TensorProto, ValueInfoProto
+
+from models.inspection import Limits, golden_scores
+from models.registry import StoredModel
+from models.structure import check_structure
+from operators.scoring import ModelError
+from schemas.manifest import Golden, Manifest, ManifestDraft, ModelInput, ModelOutput
+
+_ROWS = 16
+_WORDS = ("", "hello", "see you tomorrow", "win a free prize now http://prize.example", "ÄÖÜ 你好 🙂", "a" * 300)
+_NUMBERS = (TensorProto.FLOAT, TensorProto.DOUBLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the file does not say of itself."""
+
+    name: str
+    inputs: Sequence[ModelInput]
+    output: str | None = None
+    """The output that holds the score; needed where it is not plain."""
+    column: int | None = None
+    """The class in it; the last unless given."""
+    description: str = ""
+    created_at: str | None = None
+
+
+def imported(data: bytes, wanted: Wanted, limits: Limits | None = None) -> ManifestDraft:
+    """The manifest of a model file, with golden rows of seeded numbers and what the model makes of them in a child process.
+
+    Raises ModelError for a file that no job should load, that does not take these inputs, or has no plain score.
+    """
+    check_structure(data)
+    model = ModelProto()
+    model.ParseFromString(data)
+    initial = {tensor.name for tensor in model.graph.initializer}
+    tensors = [one for one in model.graph.input if one.name not in initial]
+    texts = any(one.type == "text" for one in wanted.inputs)
+    matrix = len(tensors) == 1 and len(tensors[0].type.tensor_type.shape.dim) == 2 and not texts
+    rows = _golden_rows(wanted.inputs)
+    draft = ManifestDraft(
+        name=wanted.name,
+        kind="imported",
+        description=wanted.description,
+        created_at=wanted.created_at,
+        inputs=list(wanted.inputs),
+        layout="matrix" if matrix else "columns",
+        output=_output(list(model.graph.output), wanted),
+        golden=Golden(inputs=rows, outputs=[None] * len(rows)),
+    )
+    manifest = Manifest(**dict(draft), version=1, sha256=sha256(data).hexdigest())
+    scores = golden_scores(StoredModel(manifest, data), limits)
+    for row, score in zip(rows, scores, strict=True):
+        if score is None and None not in row:
+            raise ModelError(
+                "the model has no score (NaN) for ordinary rows: its export is broken, or takes other inputs"
+            )
+    return draft.model_copy(update={"golden": Golden(inputs=rows, outputs=scores)})
+
+
+def _golden_rows(inputs: Sequence[ModelInput]) -> list[list[bool | int | float | str | None]]:
+    rng = np.random.default_rng(7)
+    rows: list[list[bool | int | float | str | None]] = []
+    for number in range(_ROWS):
+        scale = (0.0, 1.0, 10.0, 1_000.0)[number % 4]
+        values = np.round(rng.normal(size=len(inputs)) * scale, 3).tolist()
+        rows.append(
+            [
+                _WORDS[number % len(_WORDS)] if one.type == "text" else value
+                for one, value in zip(inputs, values, strict=True)
+            ]
+        )
+    return [*rows, [None] * len(inputs)]
+
+
+def _output(outputs: Sequence[ValueInfoProto], wanted: Wanted) -> ModelOutput:
+    """The score: the output that was named, the only one of numbers, or the only one that is called a probability."""
+    names = ", ".join(one.name for one in outputs)
+    numbers = [one for one in outputs if one.type.tensor_type.elem_type in _NUMBERS]
+    if wanted.output is not None:
+        found = [one for one in outputs if one.name == wanted.output]
+        if not found:
+            raise ModelError(f"the model has no output {wanted.output}: it has {names}")
+    else:
+        found = numbers if len(numbers) == 1 else [one for one in numbers if "prob" in one.name.lower()]
+        if len(found) != 1:
+            raise ModelError(f"which of the model's outputs ({names}) is the score? Name it with --output")
+    dimensions = found[0].type.tensor_type.shape.dim
+    classes = dimensions[1].dim_value if len(dimensions) == 2 else 1
+    column = max(classes - 1, 0) if wanted.column is None else wanted.column
+    return ModelOutput(tensor=found[0].name, column=column)

@@ -1,0 +1,265 @@
+"""A version as an onnxruntime session: columns in, scores out, each from its own row only."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+import polars as pl
+
+from models.encodings import encoder_of
+from models.registry import StoredModel
+from operators.scoring import Floats, Mask, ModelError, Scores
+from schemas.manifest import Baseline, Calibration, Linear, Manifest, ModelInput
+
+SHAPES = (1_024, 64)
+"""Rows of a call, and no others: kernels may add in another order for another shape. The rest of a call is padding."""
+DECIMALS = 6
+
+Array = npt.NDArray[np.generic]
+Feeds = dict[str, Array]
+
+_DTYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
+    "tensor(string)": np.object_,
+}
+_WHOLE = (np.int64, np.int32, np.bool_)
+
+
+class OnnxScorer:
+    """Scores with one thread and without spinning; the same bytes, rows and machine give the same bits.
+
+    Raises ModelError where the file is no model that onnxruntime takes, or not the one that the manifest describes.
+    """
+
+    def __init__(self, stored: StoredModel) -> None:
+        self.manifest: Manifest = stored.manifest
+        self._session = _session(stored.data)
+        self._output = self.manifest.output.tensor
+        self._check_output()
+        if self.manifest.text is not None:
+            self._encode = encoder_of(self.manifest.text)
+        else:
+            self._tensors = self._bind()
+
+    # what the file must be
+
+    def _check_output(self) -> None:
+        outputs = {one.name: one for one in self._session.get_outputs()}
+        found = outputs.get(self._output)
+        if found is None:
+            raise ModelError(f"the model has no output {self._output}: it has {', '.join(outputs) or 'none'}")
+        if found.type not in ("tensor(float)", "tensor(double)"):
+            raise ModelError(
+                f"output {self._output} is {found.type}, and a score is a tensor of numbers: export the model with probabilities as a tensor (skl2onnx: zipmap=False)"
+            )
+        if len(found.shape) not in (1, 2) or isinstance(found.shape[0], int):
+            raise ModelError(
+                f"output {self._output} has shape {_shape(found.shape)}, and scores are [rows] or [rows, classes]: export with a dynamic batch axis"
+            )
+
+    def _bind(self) -> list[tuple[str, type[np.generic], int]]:
+        """(name, dtype, dimensions) of the tensors that are fed."""
+        inputs, wanted = self._session.get_inputs(), self.manifest.inputs
+        count = 1 if self.manifest.layout == "matrix" else len(wanted)
+        if len(inputs) != count:
+            raise ModelError(
+                f"the model takes {len(inputs)} tensors ({', '.join(one.name for one in inputs)}), its manifest says {count}"
+            )
+        tensors = []
+        for number, one in enumerate(inputs):
+            dtype, columns = _DTYPES.get(one.type), len(wanted) if self.manifest.layout == "matrix" else 1
+            if dtype is None:
+                raise ModelError(f"input {one.name} is {one.type}, and columns are numbers or texts")
+            if self.manifest.layout == "columns":
+                _fits(one.name, dtype, wanted[number])
+            elif dtype not in (np.float32, np.float64):
+                raise ModelError(
+                    f"input {one.name} is {one.type}, and a matrix of columns is tensor(float) or tensor(double)"
+                )
+            dimensions = len(one.shape)
+            width = one.shape[1] if dimensions == 2 else 1
+            if dimensions not in (1, 2) or (dimensions == 1 and self.manifest.layout == "matrix"):
+                raise ModelError(f"input {one.name} has shape {_shape(one.shape)}, and columns are [rows, {columns}]")
+            if isinstance(one.shape[0], int):
+                raise ModelError(
+                    f"input {one.name} has shape {_shape(one.shape)}, a fixed number of rows: export with a dynamic batch axis"
+                )
+            if isinstance(width, int) and width != columns:
+                raise ModelError(f"input {one.name} takes {width} columns, its manifest names {columns}")
+            tensors.append((one.name, dtype, dimensions))
+        return tensors
+
+    # scores
+
+    def score(self, inputs: Sequence[pl.Series]) -> Scores:
+        """As `operators.scoring.Scorer`. O(rows) in calls of 1,024 and 64 rows; rows that fail are found by halving."""
+        columns, null = self._columns(inputs)
+        height = len(inputs[0])
+        scores = Scores(np.full(height, np.nan))
+        rows = np.flatnonzero(~null) if null.any() else None
+        if rows is not None:
+            columns = [column[rows] for column in columns]
+        found = self._run(columns, height if rows is None else len(rows), scores, rows)
+        found = np.round(_calibrated(found, self.manifest.calibration), DECIMALS)
+        found[~np.isfinite(found)] = np.nan
+        scores.values[slice(None) if rows is None else rows] = found
+        return scores
+
+    def _columns(self, inputs: Sequence[pl.Series]) -> tuple[list[Array], Mask]:
+        """Each input with its NULLs filled by the manifest's rule, and the rows that have no score for a NULL."""
+        null = np.zeros(len(inputs[0]), np.bool_)
+        columns: list[Array] = []
+        for series, given in zip(inputs, self.manifest.inputs, strict=True):
+            if given.type == "text":
+                null |= series.is_null().to_numpy()
+                columns.append(series.fill_null("").to_numpy())
+                continue
+            values = series.cast(pl.Float64).to_numpy()
+            missing = np.isnan(values)
+            if missing.any():
+                if given.on_null == "null_score":
+                    null |= missing
+                    values = np.where(missing, 0.0, values)
+                elif given.on_null != "missing":
+                    values = np.where(missing, float(given.on_null), values)
+            columns.append(values)
+        return columns, null
+
+    def _run(self, columns: Sequence[Array], height: int, scores: Scores, rows: npt.NDArray[np.int64] | None) -> Floats:
+        """The raw outputs of each row, NaN for rows that fail, which are marked in `scores`."""
+        call = self._texts if self.manifest.layout == "text" else self._numbers
+        found = np.full(height, np.nan)
+        spans = list(_spans(height))[::-1]
+        while spans:
+            start, size = spans.pop()
+            stop = min(start + size, height)
+            try:
+                found[start:stop] = call([column[start:stop] for column in columns], stop - start)
+            except Exception as error:  # onnxruntime raises what it likes; a bad row must not take others with it
+                scores.error = type(error).__name__
+                if stop - start == 1:
+                    if scores.failed is None:
+                        scores.failed = np.zeros(len(scores.values), np.bool_)
+                    scores.failed[start if rows is None else rows[start]] = True
+                else:
+                    half = (stop - start + 1) // 2
+                    spans += [(start + half, stop - start - half), (start, half)]
+        return found
+
+    def _numbers(self, columns: Sequence[Array], count: int) -> Floats:
+        shape = next(size for size in reversed(SHAPES) if size >= count)
+        feeds: Feeds = {}
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, and its score is then NULL
+            if self.manifest.layout == "matrix":
+                name, dtype, _ = self._tensors[0]
+                matrix = np.zeros((shape, len(columns)), dtype)
+                for j, column in enumerate(columns):
+                    matrix[:count, j] = column
+                feeds[name] = matrix
+            else:
+                for (name, dtype, dimensions), column in zip(self._tensors, columns, strict=True):
+                    padded = np.full(shape, "", np.object_) if dtype is np.object_ else np.zeros(shape, dtype)
+                    padded[:count] = column
+                    feeds[name] = padded if dimensions == 1 else padded.reshape(shape, 1)
+        return self._call(feeds, shape)[:count]
+
+    def _texts(self, columns: Sequence[Array], count: int) -> Floats:
+        return self._call(self._encode(pl.Series("", columns[0], dtype=pl.String)), count)
+
+    def _call(self, feeds: Feeds, rows: int) -> Floats:
+        answer = self._session.run([self._output], feeds)[0]
+        if answer.ndim == 2 and self.manifest.output.column < answer.shape[1]:
+            answer = answer[:, self.manifest.output.column]
+        if answer.shape != (rows,):
+            raise ModelError(f"output {self._output} has shape {_shape(answer.shape)} for {rows} rows")
+        return np.asarray(answer, dtype=np.float64)
+
+    # explanations
+
+    def effects(self, inputs: Sequence[pl.Series]) -> Floats | None:
+        """As `operators.scoring.Scorer`: logits for a linear model, else differences of scores; rows x (inputs + 1) rows
+        scored then.
+        """
+        told = self.manifest.explanation
+        if told is None or self.manifest.layout == "text":
+            return None
+        return self._linear(told, inputs) if isinstance(told, Linear) else self._one_at_a_time(told, inputs)
+
+    def _linear(self, told: Linear, inputs: Sequence[pl.Series]) -> Floats:
+        columns, _ = self._columns(inputs)
+        pairs = zip(columns, told.coefficients, told.means, strict=True)
+        effects = np.column_stack(
+            [coefficient * (np.asarray(column, np.float64) - mean) for column, coefficient, mean in pairs]
+        )
+        return np.asarray(np.round(np.nan_to_num(effects), DECIMALS))
+
+    def _one_at_a_time(self, told: Baseline, inputs: Sequence[pl.Series]) -> Floats:
+        height, width = len(inputs[0]), len(inputs)
+        repeated = []
+        for j, (series, value) in enumerate(zip(inputs, told.values, strict=True)):
+            plain = series.cast(pl.Float64) if self.manifest.inputs[j].type == "number" else series
+            ordinary = pl.Series(
+                series.name, [value if plain.dtype == pl.Float64 else None] * height, dtype=plain.dtype
+            )
+            repeated.append(pl.concat([plain, *(ordinary if k == j else plain for k in range(width))], rechunk=True))
+        scores = self.score(repeated).values.reshape(width + 1, height)
+        return np.asarray(np.round(scores[0] - scores[1:], DECIMALS).T)
+
+
+def _session(data: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    try:
+        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has no one class for it
+        raise ModelError(f"onnxruntime does not take the model: {_first_line(error)}") from None
+
+
+def _calibrated(x: Floats, calibration: Calibration) -> Floats:
+    if calibration.method == "platt":
+        with np.errstate(over="ignore"):
+            return np.asarray(1.0 / (1.0 + np.exp(-(calibration.slope * x + calibration.offset))))
+    if calibration.method == "isotonic":
+        return np.asarray(np.interp(x, calibration.x, calibration.y))
+    return x
+
+
+def _fits(name: str, dtype: type[np.generic], given: ModelInput) -> None:
+    if (dtype is np.object_) != (given.type == "text"):
+        takes = "texts" if dtype is np.object_ else "numbers"
+        raise ModelError(f"tensor {name} takes {takes}, and its manifest says that {given.name} is a {given.type}")
+    if dtype in _WHOLE and given.on_null == "missing":
+        raise ModelError(
+            f"tensor {name} takes whole numbers, which cannot be missing: give {given.name} another on_null"
+        )
+
+
+def _spans(height: int) -> Iterator[tuple[int, int]]:
+    """(start, rows) of each call: large ones, and what remains in small ones, or in one large one where that is more
+    than half of it.
+    """
+    large, small = SHAPES
+    start = 0
+    while height - start > large // 2:
+        yield start, large
+        start += large
+    while start < height:
+        yield start, small
+        start += small
+
+
+def _shape(shape: Sequence[object]) -> str:
+    return "[" + ", ".join("rows" if not isinstance(d, int) and i == 0 else str(d) for i, d in enumerate(shape)) + "]"
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
