@@ -342,7 +342,7 @@ class Timeline:
             ) as error:  # two records that came in another order than they are in force do not fit together
                 record.setting = None
                 why = f"set aside: it does not fit what is in force before it: {reason(error)}"
-                self._notes.append(self._rejected(record.key, why, record.in_force_ms))
+                self._notes.append(self._rejected(record.key, why, record.in_force_ms, epoch.id))
                 return after
         if setting.ceiling is not None:
             return replace(after, ceiling=setting.ceiling)
@@ -383,10 +383,11 @@ class Timeline:
         )
         return [self._rejected("timeline", why, now)]
 
-    def _rejected(self, subject: str, why: str, now: int) -> Json:
+    def _rejected(self, subject: str, why: str, now: int, epoch: str | None = None) -> Json:
         why = why.encode(errors="replace").decode()
-        message, epoch = f"{subject} was rejected: {why}", self.at(now).id
-        return status("config_rejected", subject, message, at_ms=_known(now), epoch=epoch, detail={"reason": why})
+        message, detail = f"{subject} was rejected: {why}", {"reason": why}
+        named = self.at(now).id if epoch is None else epoch
+        return status("config_rejected", subject, message, at_ms=_known(now), epoch=named, detail=dict(detail))
 
 
 def _known(ms: int) -> int | None:
