@@ -20,10 +20,11 @@ from jobs.flink_job.arguments import Arguments, parse_arguments
 from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.fitness import UnfitError, check_job_topics, check_settings, transaction_timeout_ms
 from jobs.flink_job.lists import read_members
-from jobs.flink_job.programs import compile_text
+from jobs.flink_job.programs import Programs
 from jobs.flink_job.settings import configure, connector_in_lib, settings_of
 from jobs.flink_job.tables import AT_LEAST_ONCE, Start, exactly_once
 from jobs.flink_job.topology import build
+from operators.scoring import ModelError
 from schemas.policy_file import PolicyError
 
 _NO_KEY = (
@@ -35,7 +36,10 @@ _NO_KEY = (
 def submit(given: Arguments) -> None:
     """Hands the job to the cluster that the environment names. Raises what is not as it must be."""
     text = given.policy.read_text(encoding="utf-8")
-    program = compile_text(text, str(given.policy))
+    registry = None if given.registry is None else str(given.registry.absolute())
+    programs = Programs(text, str(given.policy), registry)
+    program = programs.base
+    programs.policies.require(program)
     env = StreamExecutionEnvironment.get_execution_environment()
     settings = settings_of(env)
     check_settings(settings)
@@ -55,6 +59,7 @@ def submit(given: Arguments) -> None:
         emit="all" if given.emit == "all" else "hits",
         pii_key=key.encode()[:64] if key else secrets.token_bytes(32),
         properties=properties,
+        registry=registry,
         lists=read_members(program, given.lists),
     )
     delivery = AT_LEAST_ONCE
@@ -74,7 +79,7 @@ def main(arguments: Sequence[str]) -> None:
         submit(parse_arguments(arguments))
     except PolicyError as error:
         sys.exit(error.render())
-    except (JarsError, KafkaError, ListFileError, OSError, PropertiesError, UnfitError) as error:
+    except (JarsError, KafkaError, ListFileError, ModelError, OSError, PropertiesError, UnfitError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -19,7 +19,7 @@ from operators.config_records import Choose, RefusedError, Setting, check, descr
 from operators.documents import Json, status
 from operators.plan import Program
 from schemas.cloudevents import iso
-from schemas.config import ConfigError, ConfigRecord, parse_config
+from schemas.config import ConfigError, parse_config
 
 NEVER = -(2**63)
 """Before any event."""
@@ -129,7 +129,7 @@ class Timeline:
         try:
             setting = check(parsed, before.program, self._base, self._compile, self._with_choices)
         except RefusedError as error:
-            return [self._rejected(parsed.key, str(error), now, record=parsed)]
+            return [self._rejected(parsed.key, str(error), now)]
         position = bisect_right(self._records, in_force, key=lambda r: r.in_force_ms)
         self._records.insert(position, _Record(index, in_force, parsed.key, parsed.value, setting))
         self._rebuild(position)
@@ -140,7 +140,7 @@ class Timeline:
         message = f"{sentence} from {at or 'the first event'} on"
         if parsed.effective_ms is not None and parsed.effective_ms < in_force:
             message += f" (asked for from {iso(parsed.effective_ms)}, which had passed)"
-        detail |= {"in_force_at": at, "reason": parsed.reason} | _written(parsed)
+        detail |= {"in_force_at": at, "by": parsed.by, "reason": parsed.reason}
         kind = "policy_applied" if setting.program is not None else "config_applied"
         return [status(kind, parsed.key, message, at_ms=_known(now), epoch=after.id, detail=detail), *notes]
 
@@ -177,11 +177,6 @@ class Timeline:
             self._rebuild(position)
             message = f"{record.key} was refused, and what was in force stays: {refused}"
         return [status("model_refused", record.key, message, at_ms=_known(now), epoch=self.at(now).id, detail=detail)]
-
-    def adopt(self, timeline_id: str) -> None:
-        """Names the timeline, for a job that began before it could read its config source."""
-        self.timeline_id, self._configured = timeline_id, True
-        self._rebuild(0)
 
     def unavailable(self, missing: bool) -> list[Json]:
         """Says that the config source cannot be read (every rule is shadow from now on), or that it can be again."""
@@ -237,6 +232,17 @@ class Timeline:
         """From when on the feature that bears this name at `at_ms` has been in the stream; None where there is none."""
         return self.at(at_ms).since.get(name)
 
+    @property
+    def clock_ms(self) -> int:
+        """The greatest ingest time seen, `NEVER` before the first event."""
+        return self._clock_ms
+
+    @property
+    def revision(self) -> object:
+        """Equal as long as `snapshot` would differ in nothing but the clock."""
+        records = [(record.used, record.setting is None) for record in self._records]
+        return self._offered, self._configured, self._seen, len(self._base_since), records
+
     def snapshot(self) -> bytes:
         """Everything that `restore` needs, as JSON."""
         records = [
@@ -265,8 +271,10 @@ class Timeline:
             }
         )
 
-    def restore(self, data: bytes) -> list[Json]:
+    def restore(self, data: bytes, clock_ms: int = NEVER) -> list[Json]:
         """Goes on from a snapshot, with the base program that this timeline was made with; returns status records.
+
+        `clock_ms`: where the clock stood, if it went on after the snapshot was taken.
 
         A policy record that no longer fits the events and entities of the base program is set aside. Raises
         TimelineError for another timeline, an unknown format, or a policy record that no longer compiles.
@@ -285,6 +293,7 @@ class Timeline:
             )
         self._configured = self._configured or document["configured"]
         self._offered, self._first_ms, self._clock_ms = document["offered"], document["first_ms"], document["clock_ms"]
+        self._clock_ms = max(self._clock_ms, clock_ms)
         self._seen = document["seen"]
         notes: list[Json] = []
         self._records = []
@@ -347,7 +356,7 @@ class Timeline:
             ) as error:  # two records that came in another order than they are in force do not fit together
                 record.setting = None
                 why = f"set aside: it does not fit what is in force before it: {reason(error)}"
-                self._notes.append(self._rejected(record.key, why, record.in_force_ms, epoch.id))
+                self._notes.append(self._rejected(record.key, why, record.in_force_ms))
                 return after
         if setting.ceiling is not None:
             return replace(after, ceiling=setting.ceiling)
@@ -388,19 +397,10 @@ class Timeline:
         )
         return [self._rejected("timeline", why, now)]
 
-    def _rejected(
-        self, subject: str, why: str, now: int, epoch: str | None = None, record: ConfigRecord | None = None
-    ) -> Json:
+    def _rejected(self, subject: str, why: str, now: int) -> Json:
         why = why.encode(errors="replace").decode()
-        named = self.at(now).id if epoch is None else epoch
-        detail: Json = {"reason": why} | (_written(record) if record else {})
-        message = f"{subject} was rejected: {why}"
-        return status("config_rejected", subject, message, at_ms=_known(now), epoch=named, detail=detail)
-
-
-def _written(record: ConfigRecord) -> Json:
-    """Who wrote the record and when: with its key what tells it from others, for whoever waits for its status."""
-    return {"by": record.by, "written_at": None if record.at is None else iso(record.at)}
+        message, epoch = f"{subject} was rejected: {why}", self.at(now).id
+        return status("config_rejected", subject, message, at_ms=_known(now), epoch=epoch, detail={"reason": why})
 
 
 def _known(ms: int) -> int | None:

@@ -13,7 +13,6 @@ from integration.list_files import ListFileError
 from integration.outputs import OutputError
 from integration.rocks_state import StateError
 from integration.sources import SourceError
-from jobs.checkpoints import CheckpointError
 from jobs.engine import EngineError
 from jobs.policies import Policies
 from operators.plan import Program
@@ -44,16 +43,7 @@ def mendable() -> Iterator[None]:
         yield
     except PolicyError as error:
         raise CommandError(error.render()) from None
-    except (
-        CheckpointError,
-        ConfigFileError,
-        EngineError,
-        ListFileError,
-        ModelError,
-        OutputError,
-        SourceError,
-        StateError,
-    ) as error:
+    except (ConfigFileError, EngineError, ListFileError, ModelError, OutputError, SourceError, StateError) as error:
         raise CommandError(f"error: {error}") from None
 
 

@@ -12,7 +12,7 @@ import typer
 
 from jobs.cli.flink_options import JobManager, address
 from jobs.cli.kafka_options import Kafka, Prefix, Properties, kafka_errors, load_properties
-from jobs.cli.shared import CommandError, load_program, mendable
+from jobs.cli.shared import CommandError, RegistryOption, load_program, mendable
 
 if TYPE_CHECKING:
     from integration.flink.rest import FlinkApi
@@ -42,6 +42,7 @@ def command(
     lists: Annotated[
         Path | None, typer.Option(help="Folder of the policy's list files; the policy's own folder unless given.")
     ] = None,
+    registry: RegistryOption = None,
     from_savepoint: Annotated[str | None, typer.Option(help="Go on from this savepoint or checkpoint.")] = None,
     checkpoint_interval: Annotated[str, typer.Option(help="How often output is committed.")] = "2s",
     name: Annotated[str | None, typer.Option(help="Name of the job; watchgate-POLICY unless given.")] = None,
@@ -67,6 +68,8 @@ def command(
         options += ["--client-properties", str(client_properties.absolute())]
     if lists:
         options += ["--lists", str(lists.absolute())]
+    if registry:
+        options += ["--registry", str(registry.absolute())]
     savepoint = ["-s", from_savepoint] if from_savepoint else []
     with kafka_errors():
         job = _flink_run(api.address, savepoint, options)

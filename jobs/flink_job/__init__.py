@@ -1,7 +1,7 @@
 """The cluster runtime: the stages of `operators` as a PyFlink job, exactly-once from Kafka to Kafka.
 
-    events --batcher--> stamp --> scatter --> observe --> judge --> act --> records
-                          ^          `---- events -------->^
+    events --batcher--> stamp --> ids --> scatter --> observe --> judge --> act --> records
+                          ^ `---- events --->^ `---- events -------->^
                         config
 
 Each file is one step of that line, or what the steps share.

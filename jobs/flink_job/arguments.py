@@ -19,6 +19,7 @@ class Arguments:
     events: tuple[str, ...]
     prefix: str
     lists: Path
+    registry: Path | None
     client_properties: Path | None
     start: str | int
     parallelism: int | None
@@ -37,6 +38,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
     parser.add_argument("--events", action="append", help="topic to read; may be repeated; PREFIX.events unless given")
     parser.add_argument("--prefix", default="", help="what the names of the job's topics begin with")
     parser.add_argument("--lists", type=Path, help="folder of the policy's list files; the policy's own unless given")
+    parser.add_argument("--registry", type=Path, help="folder of models, which the TaskManagers must see as well")
     parser.add_argument("--client-properties", type=Path, help="security settings of Kafka clients")
     parser.add_argument(
         "--from",
@@ -62,6 +64,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
         tuple(found.events or ()),
         found.prefix,
         found.lists or found.policy.parent,
+        found.registry,
         found.client_properties,
         found.start,
         found.parallelism,

@@ -5,6 +5,7 @@ out. Flink hands over what it has before each checkpoint barrier: a function wit
 """
 
 from base64 import b64encode
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,7 +57,8 @@ class Batcher(ScalarFunction):
         self.job = job
 
     def open(self, function_context: object) -> None:
-        self.program = self.job.programs().base
+        # Without the models: they score elsewhere, in another process.
+        self.program = replace(self.job, registry=None).programs().base
         self.decoder = Decoder(self.program.policy)
 
     def eval(

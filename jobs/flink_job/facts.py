@@ -23,11 +23,13 @@ class JobFacts:
     emit: Emit = "hits"
     pii_key: bytes = field(default=b"", repr=False)
     properties: ClientProperties | None = None
+    registry: str | None = None
+    """Folder of models, as the TaskManagers see it."""
     lists: Members = field(default_factory=dict, repr=False)
 
     def programs(self) -> Programs:
         """The compiled policy, and those that come by the config topic."""
-        return Programs(self.policy, self.policy_name)
+        return Programs(self.policy, self.policy_name, self.registry)
 
     def topic(self, name: str) -> str:
         """Full name of a topic of the job."""

@@ -1,40 +1,50 @@
-"""gather: the answers of all shards to one batch, joined again; batches are released in the order of their lane.
+"""gather: what several subtasks answered to one batch, joined again; batches are released in the order of their lane.
 
 It keeps no Flink state. With aligned checkpoints all parts of a batch lie on one side of a barrier, so that nothing
 waits here when state is saved.
 """
 
 from collections.abc import Iterator
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from jobs.flink_job.packets import Answer, Asked, Waiting
+from jobs.flink_job.packets import Answer, Asked
 from operators.kind_observer import PartAnswer
 from operators.observe import Answered
 
+Waiting = TypeVar("Waiting")
+Part = TypeVar("Part")
 
-class Gather:
-    """One lane. Feed it `Waiting` and `Answer` as they come; it gives back what is whole and in turn."""
+
+class Gather(Generic[Waiting, Part]):
+    """One lane. Tell it what waits and what was answered, in any order; it gives back what is whole and in turn."""
 
     def __init__(self) -> None:
         self._next = 0
-        self._waiting: dict[int, Waiting] = {}
-        self._answers: dict[int, list[Answer]] = {}
+        self._waiting: dict[int, tuple[int, Waiting]] = {}
+        self._parts: dict[int, list[Part]] = {}
 
-    def add(self, packet: Waiting | Answer) -> Iterator[tuple[Waiting, dict[str, Answered]]]:
-        """What became ready by this packet: the events, and by kind what was answered."""
-        if isinstance(packet, Waiting):
-            self._waiting[packet.sequence] = packet
-        else:
-            self._answers.setdefault(packet.sequence, []).append(packet)
-        while (waiting := self._waiting.get(self._next)) is not None:
-            answers = self._answers.get(self._next, [])
-            if len(answers) < waiting.shares:
+    def wait(self, sequence: int, parts: int, waiting: Waiting) -> Iterator[tuple[Waiting, list[Part]]]:
+        """Batch number `sequence` of the lane waits for so many parts."""
+        self._waiting[sequence] = parts, waiting
+        return self._released()
+
+    def answer(self, sequence: int, part: Part) -> Iterator[tuple[Waiting, list[Part]]]:
+        """One of the parts that batch number `sequence` waits for."""
+        self._parts.setdefault(sequence, []).append(part)
+        return self._released()
+
+    def _released(self) -> Iterator[tuple[Waiting, list[Part]]]:
+        while (found := self._waiting.get(self._next)) is not None:
+            wanted, waiting = found
+            parts = self._parts.get(self._next, [])
+            if len(parts) < wanted:
                 return
             del self._waiting[self._next]
-            self._answers.pop(self._next, None)
+            self._parts.pop(self._next, None)
             self._next += 1
-            yield waiting, {kind: joined(asked, kind, answers) for kind, asked in waiting.asked.items()}
+            yield waiting, parts
 
 
 def joined(asked: Asked, kind: str, answers: list[Answer]) -> Answered:

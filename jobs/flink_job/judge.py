@@ -8,8 +8,8 @@ from pyflink.common import Row
 from pyflink.datastream import KeyedProcessFunction
 
 from jobs.flink_job.facts import JobFacts, Subtask
-from jobs.flink_job.gather import Gather
-from jobs.flink_job.packets import packed
+from jobs.flink_job.gather import Gather, joined
+from jobs.flink_job.packets import Answer, Waiting, packed
 from jobs.flink_job.records import HITS, key_of, rows, status_rows
 from operators.batch import Hit
 from operators.judge import judge
@@ -25,20 +25,28 @@ class Judge(KeyedProcessFunction):
     def open(self, runtime_context: Any) -> None:
         self.programs = self.job.programs()
         self.here = Subtask.here(runtime_context)
-        self.lanes: dict[str, Gather] = {}
+        self.lanes: dict[str, Gather[Waiting, Answer]] = {}
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         lane = self.lanes.setdefault(key_of(ctx), Gather())
-        for waiting, answered in lane.add(pickle.loads(bytes(value))):
+        for waiting, answers in add(lane, pickle.loads(bytes(value))):
             stamped = waiting.events.stamped(self.programs)
+            answered = {kind: joined(asked, kind, answers) for kind, asked in waiting.asked.items()}
             observed = join(stamped.frame, stamped.program, answered)
-            judged = judge(stamped, observed, emit=self.job.emit, pii_key=self.job.pii_key)
+            judged = judge(stamped, observed, self.job.emit, self.job.pii_key, self.programs.policies.scorers)
             policy = stamped.program.name
             for mode, topic in (("live", "verdicts"), ("shadow", "verdicts.shadow")):
                 yield from rows(self.job, policy, topic, (d for of, d in judged.verdicts if of == mode))
             for rule, hits in by_rule(judged.hits).items():
                 yield HITS, Row(rule, packed(hits))
             yield from status_rows(self.job, policy, self.here, (*stamped.errors, *judged.errors))
+
+
+def add(lane: Gather[Waiting, Answer], packet: Waiting | Answer) -> Iterator[tuple[Waiting, list[Answer]]]:
+    """What became ready by this packet: events, and the answers about them."""
+    if isinstance(packet, Waiting):
+        return lane.wait(packet.sequence, packet.shares, packet)
+    return lane.answer(packet.sequence, packet)
 
 
 def by_rule(hits: list[Hit]) -> dict[str, list[Hit]]:

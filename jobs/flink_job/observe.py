@@ -16,9 +16,10 @@ from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.lists import mark
 from jobs.flink_job.map_store import MapStore
 from jobs.flink_job.packets import Answer, Share, packed, unpacked
-from jobs.flink_job.programs import Programs
+from jobs.flink_job.programs import ProgramRef, Programs
 from jobs.flink_job.records import key_of
 from jobs.flink_job.shards import SHARDS
+from operators.choices import NO_CHOICES
 from operators.kind_observer import KindObserver, PartAnswer
 from operators.layout import Layout
 from operators.plan import KindPlan
@@ -33,18 +34,18 @@ class Shard:
 
     def __init__(self, share: Share, programs: Programs, rows: Any, notes: Any, cache_bytes: int) -> None:
         self.notes = notes
-        self.rank, self.digest, policy = share.rank, share.digest, share.policy
+        self.rank, self.program = share.rank, share.program
         saved = notes.get(_POLICY)
         if saved is not None and orjson.loads(saved)["rank"] > share.rank:
             note = orjson.loads(saved)
-            self.rank, self.digest = note["rank"], note["digest"]
             policy = None if note["policy"] is None else note["policy"].encode()
+            self.rank, self.program = note["rank"], ProgramRef(note["digest"], policy, NO_CHOICES)
         self.store = MapStore(rows)
-        self.observer = KindObserver(programs.of(self.digest, policy).kinds[share.kind], self.store, cache_bytes)
+        self.observer = KindObserver(programs.of(self.program).kinds[share.kind], self.store, cache_bytes)
         for name in list(notes.keys()):
             if name != _POLICY:
                 self.observer.know(Layout.from_description(orjson.loads(notes.get(name))))
-        self._note(policy)
+        self._note()
 
     def load_lists(self, lists: Mapping[str, Sequence[bytes]], state: Any) -> None:
         """Puts the entities of list files on their lists, and takes off those that the files do not name any more."""
@@ -53,21 +54,22 @@ class Shard:
 
     def update(self, share: Share, programs: Programs) -> PartAnswer:
         """Counts a share, and writes what changed."""
-        plan = programs.of(share.digest, share.policy).kinds[share.kind]
-        if share.digest != self.digest and share.rank >= self.rank:
+        plan = programs.of(share.program).kinds[share.kind]
+        if share.program.digest != self.program.digest and share.rank >= self.rank:
             self.observer.replan(plan)
-            self.rank, self.digest = share.rank, share.digest
-            self._note(share.policy)
+            self.rank, self.program = share.rank, share.program
+            self._note()
         answer = self.observer.update(share.part)
         self.store.put_many(*self.observer.take_dirty())
-        if share.digest != self.digest:
+        if share.program.digest != self.program.digest:
             kept = same_features(plan, self.observer.plan)
             answer.values = {name: values for name, values in answer.values.items() if name in kept}
         return answer
 
-    def _note(self, policy: bytes | None) -> None:
+    def _note(self) -> None:
         layout = Layout.of(self.observer.plan)
-        note = {"rank": self.rank, "digest": self.digest, "policy": None if policy is None else policy.decode()}
+        policy = None if self.program.policy is None else self.program.policy.decode()
+        note = {"rank": self.rank, "digest": self.program.digest, "policy": policy}
         described = orjson.dumps(layout.describe())
         self.notes.put_all({_POLICY: orjson.dumps(note), f"{layout.fingerprint:016x}": described})
 

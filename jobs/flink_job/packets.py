@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from jobs.flink_job.programs import Programs
+from jobs.flink_job.programs import ProgramRef, Programs
 from operators.batch import Batch
 from operators.documents import Json
 from operators.failing import Mask
 from operators.kind_observer import PartAnswer
+from operators.repeats import Hashes
 from operators.scatter import Part
 from operators.stamp import Stamped
 from operators.timeline import Epoch, ModeInForce
@@ -62,15 +63,13 @@ class EpochFacts:
 
 @dataclass(slots=True)
 class Events:
-    """A stretch of events that one program judges: `Stamped`, with the program as digest and document.
+    """A stretch of events that one program judges: `Stamped`, with the program by reference.
 
-    `policy` is None for the policy that the job was started with. `rank` grows with the age of the timeline: of two
-    policies the one with the higher rank is newer.
+    `rank` grows with the age of the timeline: of two policies the one with the higher rank is newer.
     """
 
     frame: pl.DataFrame
-    digest: str
-    policy: bytes | None
+    program: ProgramRef
     rank: int
     epochs: list[EpochFacts]
     epoch_index: npt.NDArray[np.int32]
@@ -80,13 +79,12 @@ class Events:
     errors: list[Json]
 
     @classmethod
-    def of(cls, stamped: Stamped, policy: bytes | None, rank: int) -> "Events":
+    def of(cls, stamped: Stamped, program: ProgramRef, rank: int) -> "Events":
         used, index = np.unique(stamped.epoch_index, return_inverse=True)
         epochs = [_facts(stamped.epochs[i]) for i in used.tolist()]
         return cls(
             stamped.frame,
-            stamped.program.digest,
-            policy,
+            program,
             rank,
             epochs,
             index.astype(np.int32),
@@ -98,7 +96,7 @@ class Events:
 
     def stamped(self, programs: Programs) -> Stamped:
         """Back to what the stages take."""
-        program = programs.of(self.digest, self.policy)
+        program = programs.of(self.program)
         epochs = [Epoch(e.id, program, e.modes, e.ceiling, e.in_force_ms, e.since, e.unavailable) for e in self.epochs]
         return Stamped(
             self.frame, program, epochs, self.epoch_index, self.sources, self.since, self.failed, self.errors
@@ -106,9 +104,33 @@ class Events:
 
 
 @dataclass(slots=True)
-class Stretches:
-    """stamp -> scatter: the stretches of one batch in order, and dead letters as documents."""
+class IdShare:
+    """stamp -> ids: hashes of the events of one batch whose ids one shard remembers. `at`: rows of the batch."""
 
+    lane: str
+    sequence: int
+    at: npt.NDArray[np.int64]
+    ids: Hashes
+    records: Hashes | None
+
+
+@dataclass(slots=True)
+class Sighted:
+    """ids -> scatter: of each row of a share, whether its id is new, and if not, whether the record is the same."""
+
+    sequence: int
+    at: npt.NDArray[np.int64]
+    first: Mask
+    same: Mask
+
+
+@dataclass(slots=True)
+class Stretches:
+    """stamp -> scatter: the stretches of one batch in order, dead letters as documents, and how many `Sighted` will
+    come about its rows."""
+
+    sequence: int
+    shares: int
     stretches: list[Events]
     dead: list[Json]
 
@@ -120,8 +142,7 @@ class Share:
     lane: str
     sequence: int
     kind: str
-    digest: str
-    policy: bytes | None
+    program: ProgramRef
     rank: int
     at: npt.NDArray[np.int64]
     part: Part

@@ -1,55 +1,74 @@
-"""Programs by digest: a policy travels with the events that it judges, and is compiled once a process."""
+"""Programs by reference: a policy travels with the events that it judges, and is compiled once a process."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
 
 import orjson
 
+from jobs.policies import Policies
+from operators.choices import NO_CHOICES, Choices
 from operators.plan import Program
 from operators.program import compile_program
 from schemas.policy_file import parse_policy
 
-_COMPILED: dict[str, Program] = {}
+_COMPILED: dict[tuple[object, ...], Program] = {}
 """Shared by the operators of a TaskManager, which live in one interpreter."""
 _MOST = 32
 
 
-def compile_text(text: str, name: str) -> Program:
-    """The program of a policy file. Raises PolicyError."""
-    return compile_program(parse_policy(text, name))
+@dataclass(frozen=True, slots=True)
+class ProgramRef:
+    """Which program: the digest of its policy and what was chosen over it. `policy` is the policy as a document, None for
+    the one that the job was started with."""
+
+    digest: str
+    policy: bytes | None
+    choices: Choices
+
+    @property
+    def plain(self) -> "ProgramRef":
+        """Without choices, which concern judging only."""
+        return replace(self, choices=NO_CHOICES)
 
 
-def compile_document(document: dict[str, object]) -> Program:
-    """The program of a config record. Raises PolicyError."""
-    return compile_text(orjson.dumps(document).decode(), "policy record")
-
-
-def document_of(program: Program) -> bytes:
-    """The policy as `Programs.of` takes it back."""
-    return orjson.dumps(program.policy.model_dump(mode="json", exclude_defaults=True))
+@cache
+def policies_over(registry: str | None) -> Policies:
+    """The policies of a registry; a model is loaded once a process."""
+    return Policies.over(None if registry is None else Path(registry))
 
 
 class Programs:
     """What operators ask for programs. `text` is the policy file that the job was started with."""
 
-    def __init__(self, text: str, name: str) -> None:
-        self.base = compile_text(text, name)
-        _remember(self.base)
+    def __init__(self, text: str, name: str, registry: str | None) -> None:
+        self.registry = registry
+        self.policies = policies_over(registry)
+        self.base = compile_program(parse_policy(text, name), self.policies.shelf)
 
-    def of(self, digest: str, policy: bytes | None) -> Program:
-        """The program with this digest; `policy` is its document, None for the base."""
-        if policy is None:
+    def ref(self, program: Program) -> ProgramRef:
+        """What another operator finds the program by."""
+        policy = None
+        if program.digest != self.base.digest:
+            policy = orjson.dumps(program.policy.model_dump(mode="json", exclude_defaults=True))
+        return ProgramRef(program.digest, policy, program.choices)
+
+    def of(self, ref: ProgramRef) -> Program:
+        """The program of a reference."""
+        if ref.policy is None and ref.choices.key == self.base.choices.key:
             return self.base
-        found = _COMPILED.get(digest)
+        key = (self.registry, ref.digest, ref.choices.key)
+        found = _COMPILED.get(key)
         if found is None:
-            found = compile_document(orjson.loads(policy))
-            if found.digest != digest:
+            found = self.base if ref.policy is None else self.policies.of_document(orjson.loads(ref.policy))
+            if found.digest != ref.digest:
                 raise RuntimeError(
-                    f"policy {found.name} has digest {found.digest} here and {digest} where it was read: the operators "
-                    "of this job run different versions of Watchgate. Install one version on all TaskManagers"
+                    f"policy {found.name} has digest {found.digest} here and {ref.digest} where it was read: the "
+                    "operators of this job run different versions of Watchgate. Install one version on all TaskManagers"
                 )
-            _remember(found)
+            if found.choices.key != ref.choices.key:
+                found = self.policies.choose(found, ref.choices)
+            if len(_COMPILED) >= _MOST:
+                _COMPILED.clear()
+            _COMPILED[key] = found
         return found
-
-
-def _remember(program: Program) -> None:
-    if len(_COMPILED) >= _MOST:
-        _COMPILED.clear()
-    _COMPILED[program.digest] = program

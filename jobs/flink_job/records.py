@@ -21,6 +21,7 @@ RECORD = Types.ROW_NAMED(
 
 RECORDS = OutputTag("records", RECORD)
 STATUS = OutputTag("status", RECORD)
+STAMPED = OutputTag("stamped", KEYED)
 WAITING = OutputTag("waiting", KEYED)
 HITS = OutputTag("hits", KEYED)
 

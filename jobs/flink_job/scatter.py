@@ -1,55 +1,45 @@
-"""scatter: drops repeats, and sends to each shard what it reads of a batch. Keyed by lane.
-
-State: the ids of the lane's recent events, a block for each batch that brought some.
+"""scatter: leaves the repeats out, and sends to each shard what it reads of a batch. Keyed by lane, without state: the
+number of a lane's next batch starts anew with every start of the job, when no batch is under way.
 """
 
-from collections.abc import Iterator
+import pickle
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from pyflink.common import Row, Types
+from pyflink.common import Row
 from pyflink.datastream import KeyedProcessFunction
-from pyflink.datastream.state import MapStateDescriptor
 
 from jobs.flink_job.facts import JobFacts
-from jobs.flink_job.packets import PAYLOAD, Asked, Events, Share, Stretches, Waiting, packed, unpacked
+from jobs.flink_job.gather import Gather
+from jobs.flink_job.packets import PAYLOAD, Asked, Events, Share, Sighted, Stretches, Waiting, packed
 from jobs.flink_job.records import RECORDS, WAITING, key_of, rows
-from jobs.flink_job.shards import SHARDS, shard_names, shards_of
+from jobs.flink_job.shards import SHARDS, shard_names, shards_of, split
 from operators.documents import Json, dead_letter
+from operators.failing import Mask
 from operators.plan import Program
-from operators.repeats import RECORD_HASH, Block, RecentIds, look, repeated_id
+from operators.repeats import repeated_id
 from operators.scatter import Hashes, Part, scatter
 from operators.stamp import Stamped
 
 
 class Lane:
-    """One lane's memory of ids and the number of its next batch, which starts anew with every start of the job: no
-    batch is under way then."""
+    """One lane: batches that wait for what is known of their ids, and the number of the next stretch."""
 
-    def __init__(self, capacity: int, state: Any) -> None:
-        self.recent = RecentIds(capacity)
+    def __init__(self) -> None:
+        self.gather: Gather[Stretches, Sighted] = Gather()
         self.sequence = 0
-        self.state = state
-        self.names = sorted(state.keys()) if capacity else []
-        self.recent.restore([_block(name, state.get(name)) for name in self.names])
 
-    def keep(self) -> None:
-        """Writes the ids that are new, deletes those that are forgotten."""
-        number = int(self.names[-1].split("/")[1]) if self.names else 0
-        for block in self.recent.take_new():
-            number += 1
-            name = f"{block.generation:08d}/{number:010d}"
-            self.state.put(name, np.concatenate([block.ids, block.payloads]).tobytes())
-            self.names.append(name)
-        gone = [name for name in self.names if int(name.split("/")[0]) < self.recent.oldest]
-        for name in gone:
-            self.state.remove(name)
-        self.names = self.names[len(gone) :]
+    def add(self, packet: Stretches | Sighted) -> Iterator[tuple[Stretches, list[Sighted]]]:
+        """What became ready by this packet."""
+        if isinstance(packet, Stretches):
+            return self.gather.wait(packet.sequence, packet.shares, packet)
+        return self.gather.answer(packet.sequence, packet)
 
 
 class Scatter(KeyedProcessFunction):
-    """(lane, stretches) in, (shard, share) out; by side output the events to judge and dead letters."""
+    """(lane, stretches or sighted) in, (shard, share) out; by side output the events to judge and dead letters."""
 
     def __init__(self, job: JobFacts) -> None:
         self.job = job
@@ -58,45 +48,54 @@ class Scatter(KeyedProcessFunction):
         self.programs = self.job.programs()
         self.policy = self.programs.base.policy
         self.lanes: dict[str, Lane] = {}
-        self.ids = runtime_context.get_map_state(MapStateDescriptor("ids", Types.STRING(), Types.PICKLED_BYTE_ARRAY()))
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         name = key_of(ctx)
-        lane = self.lanes.get(name)
-        if lane is None:
-            lane = self.lanes[name] = Lane(self.policy.repeats, self.ids)
-        packet = unpacked(value, Stretches)
-        dead = packet.dead
-        for events in packet.stretches:
-            stamped = events.stamped(self.programs)
-            if lane.recent.capacity:
-                dead += drop_repeats(self.policy.policy, stamped, lane.recent)
-            if stamped.frame.height:
-                yield from self._scatter(name, lane, events, stamped)
-        lane.keep()
-        for row in rows(self.job, self.policy.policy, "deadletter", dead):
-            yield RECORDS, row
+        lane = self.lanes.setdefault(name, Lane())
+        for batch, sighted in lane.add(pickle.loads(bytes(value))):
+            dead = batch.dead
+            begin = 0
+            for events in batch.stretches:
+                stamped = events.stamped(self.programs)
+                end = begin + stamped.frame.height
+                if sighted:
+                    dead += drop_repeats(self.policy.policy, stamped, *seen(sighted, begin, end))
+                begin = end
+                if stamped.frame.height:
+                    yield from self._scatter(name, lane, events, stamped)
+            for row in rows(self.job, self.policy.policy, "deadletter", dead):
+                yield RECORDS, row
 
     def _scatter(self, name: str, lane: Lane, events: Events, stamped: Stamped) -> Iterator[Any]:
         sequence, lane.sequence = lane.sequence, lane.sequence + 1
         shares, asked = shares_of(name, sequence, events, stamped)
-        lean = Events.of(stamped, events.policy, events.rank)
-        lean.frame = stamped.frame.drop(PAYLOAD, RECORD_HASH, strict=False)
+        lean = Events.of(stamped, events.program, events.rank)
+        lean.frame = stamped.frame.drop(PAYLOAD, strict=False)
         yield WAITING, Row(name, packed(Waiting(sequence, len(shares), asked, lean)))
         for shard, share in shares:
             yield Row(shard, packed(share))
 
 
-def drop_repeats(policy: str, stamped: Stamped, recent: RecentIds) -> list[Json]:
+def seen(sighted: Sequence[Sighted], begin: int, end: int) -> tuple[Mask, Mask]:
+    """Which rows from `begin` to `end` of a batch show a new id, and which bring the same record again."""
+    first, same = np.ones(end - begin, dtype=np.bool_), np.zeros(end - begin, dtype=np.bool_)
+    for share in sighted:
+        mine = (share.at >= begin) & (share.at < end)
+        at = share.at[mine] - begin
+        first[at], same[at] = share.first[mine], share.same[mine]
+    return first, same
+
+
+def drop_repeats(policy: str, stamped: Stamped, first: Mask, same: Mask) -> list[Json]:
     """Leaves first sights only; dead letters of ids that came with another record."""
-    sights = look(stamped.frame, recent)
+    if first.all():
+        return []
     ids, ingest = stamped.frame["event_id"], stamped.frame["ingest_time"].to_physical()
     dead = []
-    for row in sights.again.tolist():
+    for row in np.flatnonzero(~first & ~same).tolist():
         found = repeated_id(stamped.origin(row), ids[row], ingest[row])
         dead.append(dead_letter(policy, replace(found, payload=stamped.frame[PAYLOAD][row])))
-    if not sights.first.all():
-        stamped.keep(sights.first)
+    stamped.keep(first)
     return dead
 
 
@@ -113,30 +112,13 @@ def shares_of(
             continue
         part = scatter(stamped.frame, plan, hashes)
         asked[kind] = Asked(part.row, part.nulls)
-        for shard, at in split(part):
-            share = Share(lane, sequence, kind, events.digest, events.policy, events.rank, at, pick(part, at))
+        for shard, at in split(shards_of(part.keys), SHARDS) if len(part) else ():
+            share = Share(lane, sequence, kind, events.program.plain, events.rank, at, pick(part, at))
             shares.append((shard_names(kind)[shard], share))
     return shares, asked
-
-
-def split(part: Part) -> Iterator[tuple[int, Any]]:
-    """The rows of each shard that has some, in their order."""
-    if not len(part):
-        return
-    shards = shards_of(part.keys)
-    order = np.argsort(shards, kind="stable")
-    cuts = np.searchsorted(shards[order], np.arange(SHARDS + 1))
-    for shard in range(SHARDS):
-        if cuts[shard] < cuts[shard + 1]:
-            yield shard, order[cuts[shard] : cuts[shard + 1]]
 
 
 def pick(part: Part, at: Any) -> Part:
     """Some rows of a part."""
     columns = {name: values[at] for name, values in part.columns.items()}
     return Part(part.keys.gather(at), part.time[at], part.ingest[at], part.row[at], columns)
-
-
-def _block(name: str, value: bytes) -> Block:
-    ids, payloads = np.frombuffer(value, dtype=np.uint64).reshape(2, -1)
-    return Block(int(name.split("/")[0]), ids, payloads)

@@ -4,6 +4,7 @@ Flink sends a key to the key group `murmur(hash(key)) mod max parallelism`, and 
 taken as they come would leave some subtasks with twice the shards of others.
 """
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -14,6 +15,8 @@ from operators.hashing import hash_all
 
 SHARDS = 16
 """Of each entity kind: the greatest parallelism that its state can spread over. Part of the state: never change it."""
+ID_SHARDS = 8
+"""Of the memory of ids. Part of the state as well."""
 MAX_PARALLELISM = 128
 """Pinned: the number of key groups. Part of the state as well."""
 
@@ -27,9 +30,9 @@ def key_group(name: str) -> int:
 
 
 @cache
-def shard_names(kind: str) -> tuple[str, ...]:
+def shard_names(kind: str, shards: int = SHARDS) -> tuple[str, ...]:
     """The keys of a kind's shards; their key groups are evenly spread."""
-    return tuple(_named(f"{kind}/{i}", i * MAX_PARALLELISM // SHARDS) for i in range(SHARDS))
+    return tuple(_named(f"{kind}/{i}", i * MAX_PARALLELISM // shards) for i in range(shards))
 
 
 @cache
@@ -42,10 +45,22 @@ def shards_of(keys: pl.Series) -> npt.NDArray[np.int64]:
     """The shard of each entity; each different key is hashed once."""
     encoded = keys.to_arrow().dictionary_encode()
     hashes = hash_all(pl.Series(encoded.dictionary, dtype=pl.Binary).to_list())
-    # High bits: the low ones of the same hash decide other things, such as percentages.
-    shards: npt.NDArray[np.int64] = (hashes >> np.uint64(32)).astype(np.int64) % SHARDS
     indices: npt.NDArray[np.int64] = encoded.indices.to_numpy()
-    return shards[indices]
+    return spread(hashes, SHARDS)[indices]
+
+
+def spread(hashes: npt.NDArray[np.uint64], shards: int) -> npt.NDArray[np.int64]:
+    """The shard of each hash. By its high bits: the low ones decide other things, such as percentages."""
+    return (hashes >> np.uint64(32)).astype(np.int64) % shards
+
+
+def split(shard: npt.NDArray[np.int64], shards: int) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """The rows of each shard that has some, in their order."""
+    order = np.argsort(shard, kind="stable")
+    cuts = np.searchsorted(shard[order], np.arange(shards + 1))
+    for number in range(shards):
+        if cuts[number] < cuts[number + 1]:
+            yield number, order[cuts[number] : cuts[number + 1]]
 
 
 def _named(stem: str, group: int) -> str:

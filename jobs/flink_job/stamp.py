@@ -1,7 +1,8 @@
 """stamp: the timeline of one subtask. Events come from the batcher, config records by broadcast.
 
-State, as broadcast state of which each subtask keeps its own copy: the timeline, and the offset up to which it is
-folded. Config records before that offset come again at every start and are passed over.
+State, as broadcast state of which each subtask keeps its own copy: the timeline, the offset up to which it is folded,
+and the ingest clock, which alone changes with every batch. Config records before that offset come again at every start
+and are passed over.
 """
 
 import pickle
@@ -10,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import polars as pl
 import structlog
 from pyflink.common import Row, Types
@@ -19,19 +21,22 @@ from pyflink.datastream.state import MapStateDescriptor
 from integration.kafka.client import KafkaError
 from jobs.flink_job.config_log import ConfigEntry, ForeignTimelineError, read_config
 from jobs.flink_job.facts import JobFacts, Subtask
-from jobs.flink_job.packets import PAYLOAD, Arrived, Events, Stretches, packed, unpacked
-from jobs.flink_job.programs import compile_document, document_of
-from jobs.flink_job.records import status_rows
-from jobs.flink_job.shards import lane_name
+from jobs.flink_job.packets import PAYLOAD, Arrived, Events, IdShare, Stretches, packed, unpacked
+from jobs.flink_job.programs import Programs
+from jobs.flink_job.records import STAMPED, status_rows
+from jobs.flink_job.shards import ID_SHARDS, lane_name, shard_names, split, spread
 from operators.batch import Batch, DeadRecord
 from operators.documents import Json, dead_letter
-from operators.stamp import stamp
+from operators.model_gate import settle_models
+from operators.repeats import RECORD_HASH, id_hashes
+from operators.stamp import Stamped, stamp
 from operators.timeline import Timeline
 
 log = structlog.get_logger("watchgate")
 
 TIMELINE = MapStateDescriptor("timeline", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
-_KEY = "timeline"
+_TIMELINE = "timeline"
+_CLOCK = "clock"
 
 
 class Stamp(BroadcastProcessFunction):
@@ -45,9 +50,12 @@ class Stamp(BroadcastProcessFunction):
         self.lane = lane_name(self.here.index, self.here.of)
         self.programs = self.job.programs()
         self.policy = self.programs.base.name
-        self.timeline = Timeline(self.programs.base, compile_document, self.job.timeline, configured=True)
+        self.timeline = timeline_of(self.programs, self.job.timeline)
+        self.remembers = self.programs.base.policy.repeats > 0
+        self.sequence = 0
         self.folded = 0  # the header
         self.begun = False
+        self.kept: object = None
         self.unread: KafkaError | None = None
         self.log: list[ConfigEntry] = []
         try:
@@ -61,14 +69,21 @@ class Stamp(BroadcastProcessFunction):
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         yield from self._begin(ctx)
         arrived = unpacked(value[0], Arrived)
+        yield from self._status(self._await_models(arrived.batch))
         stretches, refused = stamp(arrived.batch, self.timeline)
         self._keep(ctx)
         dead = [*arrived.dead, *letters(self.policy, arrived.batch, refused)]
+        if not stretches and not dead:
+            return
+        shares = id_shares(self.lane, self.sequence, stretches) if self.remembers else []
+        for shard, share in shares:
+            yield Row(shard, packed(share))
         events = [
-            Events.of(one, self._document(one.program), _rank(one.epochs[one.epoch_index[0]].id)) for one in stretches
+            Events.of(one, self.programs.ref(one.program), rank_of(one.epochs[one.epoch_index[0]].id))
+            for one in stretches
         ]
-        if events or dead:
-            yield Row(self.lane, packed(Stretches(events, dead)))
+        yield STAMPED, Row(self.lane, packed(Stretches(self.sequence, len(shares), events, dead)))
+        self.sequence += 1
 
     def process_broadcast_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         yield from self._begin(ctx)
@@ -79,20 +94,27 @@ class Stamp(BroadcastProcessFunction):
         yield from self._fold(ConfigEntry(value[0], taken_ms, bytes(value[2] or b"")))
         self._keep(ctx)
 
+    def _await_models(self, batch: Batch) -> list[Json]:
+        """A version that a record brought is there, or was refused, before the first event that it would score."""
+        latest = batch.frame["ingest_time"].to_physical().max()
+        scorers = self.programs.policies.scorers
+        return settle_models(self.timeline, scorers, int(latest)) if isinstance(latest, int) else []
+
     def _begin(self, ctx: Any) -> Iterator[Any]:
         """Goes on from the state, if there is one, and folds what the topic holds beyond it."""
         if self.begun:
             return
         self.begun = True
-        saved = ctx.get_broadcast_state(TIMELINE).get(_KEY)
+        state = ctx.get_broadcast_state(TIMELINE)
+        saved = state.get(_TIMELINE)
         if saved is not None:
-            state = pickle.loads(saved)
             if self.unread is not None:
                 raise self.unread
-            yield from self._status(
-                notice for notice in self.timeline.restore(state["timeline"]) if notice["kind"] != "policy_applied"
-            )
-            self.folded = state["folded"]
+            known = pickle.loads(saved)
+            clock_ms = pickle.loads(state.get(_CLOCK))
+            notices = self.timeline.restore(known["timeline"], clock_ms)
+            yield from self._status(notice for notice in notices if notice["kind"] != "policy_applied")
+            self.folded, self.kept = known["folded"], self.timeline.revision
         if self.unread is not None:
             log.warning("the config topic cannot be read: every rule is shadow", error=str(self.unread))
             yield from self._status(self.timeline.unavailable(True))
@@ -112,14 +134,38 @@ class Stamp(BroadcastProcessFunction):
         from pyflink.fn_execution.datastream.embedded.process_function import InternalBroadcastProcessFunctionContext
 
         writable = InternalBroadcastProcessFunctionContext(ctx._j_context, ctx._j_operator_state_backend)
-        saved = pickle.dumps({"timeline": self.timeline.snapshot(), "folded": self.folded})
-        writable.get_broadcast_state(TIMELINE).put(_KEY, saved)
-
-    def _document(self, program: Any) -> bytes | None:
-        return None if program.digest == self.programs.base.digest else document_of(program)
+        state = writable.get_broadcast_state(TIMELINE)
+        state.put(_CLOCK, pickle.dumps(self.timeline.clock_ms))
+        if self.kept != self.timeline.revision:
+            self.kept = self.timeline.revision
+            state.put(_TIMELINE, pickle.dumps({"timeline": self.timeline.snapshot(), "folded": self.folded}))
 
     def _status(self, documents: Any) -> Iterator[Any]:
         return status_rows(self.job, self.policy, self.here, documents)
+
+
+def timeline_of(programs: Programs, name: str) -> Timeline:
+    """The timeline that a job begins with."""
+    policies = programs.policies
+    choose = None if policies.shelf is None else policies.choose
+    return Timeline(programs.base, policies.of_document, name, configured=True, choose=choose)
+
+
+def id_shares(lane: str, sequence: int, stretches: list[Stamped]) -> list[tuple[str, IdShare]]:
+    """What each shard of ids is asked about a batch. Takes the hashes of records out of the frames: nobody else reads
+    them."""
+    ids, records = [], []
+    for one in stretches:
+        ids.append(id_hashes(one.frame))
+        records.append(one.frame[RECORD_HASH].to_numpy())
+        one.frame = one.frame.drop(RECORD_HASH)
+    if not ids:
+        return []
+    hashes, known = np.concatenate(ids), np.concatenate(records)
+    return [
+        (shard_names("ids", ID_SHARDS)[shard], IdShare(lane, sequence, at, hashes[at], known[at]))
+        for shard, at in split(spread(hashes, ID_SHARDS), ID_SHARDS)
+    ]
 
 
 def letters(policy: str, batch: Batch, refused: list[DeadRecord]) -> Iterator[Json]:
@@ -131,5 +177,5 @@ def letters(policy: str, batch: Batch, refused: list[DeadRecord]) -> Iterator[Js
         yield dead_letter(policy, replace(record, payload=row[PAYLOAD][0]))
 
 
-def _rank(epoch: str) -> int:
+def rank_of(epoch: str) -> int:
     return int(epoch.rpartition(":")[2])

@@ -12,9 +12,10 @@ from pyflink.table.udf import udf
 from jobs.flink_job.act import Act
 from jobs.flink_job.batcher import Batcher
 from jobs.flink_job.facts import JobFacts
+from jobs.flink_job.ids import Ids
 from jobs.flink_job.judge import Judge
 from jobs.flink_job.observe import Observe
-from jobs.flink_job.records import BYTES, HITS, KEYED, RECORD, RECORDS, STATUS, WAITING
+from jobs.flink_job.records import BYTES, HITS, KEYED, RECORD, RECORDS, STAMPED, STATUS, WAITING
 from jobs.flink_job.scatter import Scatter
 from jobs.flink_job.stamp import TIMELINE, Stamp
 from jobs.flink_job.tables import (
@@ -45,7 +46,8 @@ def build(
     config = tables.to_append_stream(tables.sql_query(CONFIG_QUERY), Types.ROW([Types.LONG(), Types.STRING(), BYTES]))
 
     stamped = _named(packets.connect(config.broadcast(TIMELINE)).process(Stamp(job), KEYED), "stamp")
-    shares = _named(keyed(stamped).process(Scatter(job), KEYED), "scatter")
+    sighted = _named(keyed(stamped).process(Ids(job), KEYED), "ids")
+    shares = _named(keyed(side(stamped, STAMPED).union(sighted)).process(Scatter(job), KEYED), "scatter")
     answers = _named(keyed(shares).process(Observe(job), KEYED), "observe")
     verdicts = _named(keyed(side(shares, WAITING).union(answers)).process(Judge(job), RECORD), "judge")
     enforcement = _named(keyed(side(verdicts, HITS)).process(Act(job), RECORD), "act")

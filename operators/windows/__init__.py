@@ -11,7 +11,6 @@ from operators.plan import FeaturePlan
 from operators.windows.ages import age, idle
 from operators.windows.cells import Cells
 from operators.windows.distinct import distinct, first_seen
-from operators.windows.envelope import envelope
 from operators.windows.greatest import last, maximum, minimum
 from operators.windows.segments import Floats, Segments
 from operators.windows.sums import count, mean, rate, total
@@ -32,5 +31,4 @@ KERNELS: dict[str, Kernel] = {
     "age": age,
     "idle": idle,
     "surprise": surprise,
-    "envelope": envelope,
 }

@@ -17,18 +17,19 @@ import numpy as np
 import orjson
 
 from integration.flink.cluster import Cluster
+from integration.flink.rest import FlinkApi
+from integration.flink.settings import ClusterError
 from integration.jars import Jars
 from integration.kafka.broker import Broker
 from integration.kafka.client import producer, reader
 from integration.kafka.topics import create_topics
 from jobs.engine import Engine
 from jobs.entity_lists import EntityLists
-from jobs.flink_job.programs import compile_document, compile_text
+from jobs.flink_job.programs import Programs
 from operators.decode import Decoder, decode_records
 from operators.judge import Emit
 from operators.store import MemoryState
-
-Json = dict[str, Any]
+from tests.e2e.conftest import Json, crowd, spoiled
 
 ROOT = Path(__file__).parents[2]
 DATA = ("verdicts", "verdicts.shadow", "enforcement", "enforcement.shadow", "deadletter")
@@ -61,11 +62,13 @@ class Running:
     prefix: str
     policy: Path
     timeline: str
+    jars: Jars
     job: str = ""
+    registry: str | None = None
 
     def feed(self, events: Iterable[Json | bytes | None], rate: float | None = None) -> None:
         """Writes records to the events topic, as fast as it goes or so many a second."""
-        with producer(self.broker.address, linger_ms=5) as client:
+        with producer(self.broker.address, linger_ms=5, max_request_size=12_000_000) as client:
             began = time.monotonic()
             for number, event in enumerate(events):
                 if rate is not None:
@@ -76,13 +79,15 @@ class Running:
     def set_mode(self, rule: str, mode: str, effective_at: str | None = None) -> None:
         """A mode record on the config topic."""
         value = {"ceiling": mode} if rule == "*" else {"mode": mode}
-        record = {"key": f"mode/{rule}", "value": value, "effective_at": effective_at, "by": "t", "reason": "test"}
-        with producer(self.broker.address) as client:
-            client.send(f"{self.prefix}.config", value=orjson.dumps(record), partition=0).get(timeout=20)
+        self.configure(
+            {"key": f"mode/{rule}", "value": value, "effective_at": effective_at, "by": "t", "reason": "test"}
+        )
 
-    def config(self) -> list[bytes]:
-        """The config records after the header."""
-        return [value for _, value in self.records("config")][1:]
+    def configure(self, record: Json | bytes) -> None:
+        """A record on the config topic, as it is."""
+        value = record if isinstance(record, bytes) else orjson.dumps(record)
+        with producer(self.broker.address) as client:
+            client.send(f"{self.prefix}.config", value=value, partition=0).get(timeout=60)
 
     def records(self, topic: str) -> list[tuple[int, bytes]]:
         """(append time, value) of partition 0 of a topic."""
@@ -90,13 +95,22 @@ class Running:
 
     def expected(self, emit: Emit = "hits") -> dict[str, dict[str, Json]]:
         """What the embedded engine makes of the records that are in the topics."""
-        program = compile_text(self.policy.read_text(), str(self.policy))
+        programs = Programs(self.policy.read_text(), str(self.policy), self.registry)
+        program, policies = programs.base, programs.policies
         state = MemoryState()
         engine = Engine(
-            program, state, compile_document, timeline_id=self.timeline, pii_key=PII_KEY.encode(), emit=emit
+            program,
+            state,
+            policies.of_document,
+            timeline_id=self.timeline,
+            pii_key=PII_KEY.encode(),
+            emit=emit,
+            scorers=policies.scorers,
+            choose=policies.choose,
         )
         EntityLists(program, state, self.policy.parent).load(engine)
-        engine.offer_config(self.config())
+        for at, record in self.records("config")[1:]:
+            engine.timeline.offer(record, at)
         records = self.records("events")
         values = [value for _, value in records]
         decoded = decode_records(
@@ -126,13 +140,14 @@ class Running:
             found.documents[topic][ident] = document
         return found
 
-    def statuses(self, kind: str, of: int, seconds: float = 60) -> list[Json]:
-        """Status records of a kind, when all of `of` subtasks have said so."""
+    def statuses(self, kind: str, of: int, seconds: float = 60, each: int = 1) -> list[Json]:
+        """Status records of a kind, when all of `of` subtasks have written `each` of them."""
         found: list[Json] = []
         deadline = time.monotonic() + seconds
 
         def enough() -> bool:
-            return len({d["subtask"] for d in found}) >= of or time.monotonic() > deadline
+            told = Counter(d["subtask"] for d in found)
+            return (len(told) >= of and min(told.values()) >= each) or time.monotonic() > deadline
 
         for record in tail(self.broker, [f"{self.prefix}.status"], enough, quiet=1):
             document = orjson.loads(record.value)
@@ -140,17 +155,41 @@ class Running:
                 found.append(document)
         return found
 
-    def checkpoints(self) -> int:
-        """How many checkpoints are complete."""
-        counts = self.flink.get(f"/jobs/{self.job}/checkpoints").get("counts", {})
-        return int(counts.get("completed", 0))
+    @property
+    def api(self) -> FlinkApi:
+        return FlinkApi(self.flink.address)
 
-    def wait_checkpoint(self, seconds: float = 60) -> None:
+    def wait_checkpoint(self, seconds: float = 120) -> None:
         """Returns after two more checkpoints: the second one holds all that is there now."""
-        wanted, deadline = self.checkpoints() + 2, time.monotonic() + seconds
-        while self.checkpoints() < wanted:
+        deadline = time.monotonic() + seconds
+        before: int | None = None
+        while True:
+            try:
+                done = self.api.completed_checkpoints(self.job)
+                before = done if before is None else min(before, done)  # a new JobManager counts anew
+                if done >= before + 2:
+                    return
+            except ClusterError:
+                pass  # a JobManager on its way up
             assert time.monotonic() < deadline, self.failures()
             time.sleep(0.2)
+
+    def submit(self, *options: str, savepoint: str | None = None) -> None:
+        """Starts the job."""
+        settings = ["-s", savepoint] if savepoint else []
+        done = submission(self.flink, self.jars, self.broker, self.prefix, self.policy, *options, settings=settings)
+        found = re.search(r"JobID (\w{32})", done.stdout)
+        assert found, done.stdout[-3000:] + done.stderr[-3000:]
+        self.job = found[1]
+
+    def cancel(self) -> None:
+        """Ends the job as it is."""
+        cancel(self.flink, self.job)
+
+    def publish(self, policy: str, effective_at: str) -> None:
+        """A policy record on the config topic."""
+        document = Programs(policy, "shop", None).base.policy.model_dump(mode="json", exclude_defaults=True)
+        self.configure({"key": "policy", "value": document, "effective_at": effective_at, "by": "t", "reason": "test"})
 
     def restarts(self) -> int:
         """How often the job has failed."""
@@ -160,6 +199,34 @@ class Running:
         """The last failure, for the message of an assertion."""
         entries = self.flink.get(f"/jobs/{self.job}/exceptions")["exceptionHistory"]["entries"]
         return entries[0]["stacktrace"][-3000:] if entries else "it did not fail"
+
+
+def poisoned(count: int, seed: int = 1) -> Iterator[Json | bytes | None]:
+    """A crowd with late, repeated and broken records, and some that no decoder should ever meet as a whole."""
+    for number, record in enumerate(spoiled(crowd(count, seed))):
+        yield record
+        if number % 100 == 7:
+            yield from (
+                None,
+                b"\xff\x00\xfe",
+                b"[" * 900,
+                b"[1, 2]",
+                orjson.dumps({"text": "x" * 90_000}),
+                b"\x80" * 70_000,
+            )
+
+
+def compare(job: Running, emit: Emit = "hits") -> Written:
+    """Asserts that the job has written what the embedded engine would have, nothing less, more, twice or different."""
+    expected = job.expected(emit)
+    found = job.written(sum(map(len, expected.values())), seconds=150)
+    for topic, wanted in expected.items():
+        missing, surplus = wanted.keys() - found.documents[topic], found.documents[topic].keys() - wanted
+        assert (len(missing), len(surplus)) == (0, 0), f"{topic}: {len(wanted)} expected, {job.failures()}"
+        different = [i for i, document in wanted.items() if document != found.documents[topic][i]]
+        assert not different, (wanted[different[0]], found.documents[topic][different[0]])
+    assert found.twice == []
+    return found
 
 
 def submission(
@@ -179,15 +246,12 @@ def running(
 ) -> Iterator[Running]:
     """A job on new topics, cancelled at the end."""
     timeline = create_topics(broker.address, prefix, partitions=partitions).timeline
-    made = Running(flink, broker, prefix, policy, timeline)
-    done = submission(flink, jars, broker, prefix, policy, *options)
-    found = re.search(r"JobID (\w{32})", done.stdout)
-    assert found, done.stdout[-3000:] + done.stderr[-3000:]
-    made.job = found[1]
+    made = Running(flink, broker, prefix, policy, timeline, jars)
+    made.submit(*options)
     try:
         yield made
     finally:
-        cancel(flink, made.job)
+        made.cancel()
 
 
 def cancel(flink: Cluster, job: str) -> None:

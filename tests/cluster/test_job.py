@@ -1,19 +1,18 @@
 """The cluster runtime on a real broker and cluster: the same answers as the embedded engine, exactly once."""
 
 import time
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 
-import orjson
 import pytest
 
 from integration.flink.cluster import Cluster
 from integration.jars import Jars
 from integration.kafka.broker import Broker
-from operators.judge import Emit
+from integration.kafka.client import admin_client
 from schemas.cloudevents import iso, parse_iso
-from tests.cluster.running import DATA, ROOT, Json, Running, Written, running
-from tests.e2e.conftest import POLICY, crowd, post, spoiled
+from tests.cluster.running import DATA, ROOT, compare, poisoned, running
+from tests.e2e.conftest import POLICY, post
 
 pytestmark = pytest.mark.cluster
 
@@ -24,34 +23,6 @@ def policy(tmp_path: Path) -> Path:
     path = tmp_path / "shop.yaml"
     path.write_text(POLICY)
     return path
-
-
-def poisoned(count: int, seed: int = 1) -> Iterator[Json | bytes | None]:
-    """A crowd with late, repeated and broken records, and some that no decoder should ever meet as a whole."""
-    for number, record in enumerate(spoiled(crowd(count, seed))):
-        yield record
-        if number % 100 == 7:
-            yield from (
-                None,
-                b"\xff\x00\xfe",
-                b"[" * 900,
-                b"[1, 2]",
-                orjson.dumps({"text": "x" * 90_000}),
-                b"\x80" * 70_000,
-            )
-
-
-def compare(job: Running, emit: Emit = "hits") -> Written:
-    """Asserts that the job has written what the embedded engine would have, nothing less, more, twice or different."""
-    expected = job.expected(emit)
-    found = job.written(sum(map(len, expected.values())), seconds=150)
-    for topic, wanted in expected.items():
-        missing, surplus = wanted.keys() - found.documents[topic], found.documents[topic].keys() - wanted
-        assert (len(missing), len(surplus)) == (0, 0), f"{topic}: {len(wanted)} expected, {job.failures()}"
-        different = [i for i, document in wanted.items() if document != found.documents[topic][i]]
-        assert not different, (wanted[different[0]], found.documents[topic][different[0]])
-    assert found.twice == []
-    return found
 
 
 @pytest.mark.parametrize("parallelism", [1, 2])
@@ -84,43 +55,55 @@ def test_a_mode_that_is_set_in_mid_stream_holds_from_its_time_on_for_every_event
     flink: Cluster, jars: Jars, broker: Broker, prefix: str, policy: Path
 ) -> None:
     with running(flink, jars, broker, prefix, policy, "--parallelism", "2") as job:
-        posts = [post(f"m{n}", 1_740_960_000_000 + n, f"a{n % 7}", text=f"n{n}") for n in range(3_000)]
+        posts = [post(f"m{n}", 1_740_960_000_000 + n, f"a{n % 700}", text=f"n{n}") for n in range(14_000)]
+        job.set_mode("burst", "shadow")
         job.feed(posts[:20])
         job.wait_checkpoint()
-        began = int(job.records("events")[-1][0])
-        job.set_mode("burst", "shadow", iso(began + 4_000))
-        job.set_mode("nobody", "live")
-        job.set_mode("burst", "live", iso(began + 7_000))
-        job.feed(posts[20:], rate=350)
+        began = int(time.time() * 1000)
+        changes = [began + 2_500, began + 4_500]
+        job.set_mode("burst", "live", iso(changes[0]))
+        job.set_mode("burst", "shadow", iso(changes[1]))
+        job.feed(posts[20:], rate=2_000)
         found = compare(job)
-        changes = [parse_iso(iso(began + 4_000)), parse_iso(iso(began + 7_000))]
+        counts = Counter()
         for topic, mode in (("verdicts", "live"), ("verdicts.shadow", "shadow")):
             for document in found.documents[topic].values():
                 if any(rule["rule"] == "burst" for rule in document["rules"]):
                     at = parse_iso(document["ingest_time"])
-                    assert (changes[0] <= at < changes[1]) == (mode == "shadow"), document
-        kinds = {(d["kind"], d["subtask"], d["of"]) for d in job.statuses("config_rejected", of=2)}
-        assert kinds == {("config_rejected", 0, 2), ("config_rejected", 1, 2)}
+                    assert (changes[0] <= at < changes[1]) == (mode == "live"), document
+                    counts[mode] += 1
+        assert counts["live"] > 1_000 and counts["shadow"] > 1_000
+        # Every subtask has acknowledged every record.
+        applied = Counter((d["subtask"], d["of"]) for d in job.statuses("config_applied", of=2))
+        assert applied == {(0, 2): 3, (1, 2): 3}
 
 
-def test_a_taskmanager_that_is_killed_loses_nothing_and_repeats_nothing(
+def test_config_records_that_cannot_be_used_are_refused_by_every_subtask_and_change_nothing(
     flink: Cluster, jars: Jars, broker: Broker, prefix: str, policy: Path
 ) -> None:
+    """And records that no producer should send: a tombstone, bytes that are no text, one of 10 MB."""
+    with admin_client(broker.address) as admin:
+        configs = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "12000000"}
+        admin.create_topics({f"{prefix}.events": {"num_partitions": 1, "replication_factor": 1, "configs": configs}})
+    other = {"policy": "shop", "events": {}, "rules": {}}
+    later = {"by": "t", "reason": "test"}
     with running(flink, jars, broker, prefix, policy, "--parallelism", "2") as job:
-        records = list(poisoned(2_400, seed=5))
-        job.feed(records[:800])
-        job.wait_checkpoint()
-        job.feed(records[800:1_500])
-        flink.taskmanagers[0].kill()
-        last = job.records("events")[-1][0]
-        job.set_mode("*", "shadow", iso(last + 15_000))  # while the job is down: the job must know it before any event
-        job.feed(records[1_500:1_900])
-        flink.start_taskmanager()
-        flink.wait_ready(2)
-        job.feed(records[1_900:2_200])
-        time.sleep(max(0.0, (last + 15_500) / 1000 - time.time()))
-        job.feed(records[2_200:])
+        job.configure(b"\xff not json")
+        job.configure({"key": "policy", "value": other, **later})
+        job.configure({"key": "model/fraud", "value": {"version": 9, "mode": "live"}, **later})
+        job.configure({"key": "mode/brust", "value": {"mode": "off"}, **later})
+        job.configure({"key": "mode/burst", "value": {"mode": "shadow", "digest": "0123456789abcdef"}, **later})
+        refused = job.statuses("config_rejected", of=2, each=4)
+        messages = {(d["subtask"], d["message"].split(":")[0]) for d in refused}
+        names = ("record 1 was rejected", "policy was rejected", "model/fraud was rejected", "mode/brust was rejected")
+        assert messages == {(subtask, name) for subtask in (0, 1) for name in names}
+        assert any("did you mean burst?" in d["message"] for d in refused)
+        job.feed([*poisoned(100), b"\x00" * 10_000_000, b'{"kind": "post", "id": "' + b"x" * 9_000_000 + b'"}', None])
+        job.feed(poisoned(300, seed=9))
         found = compare(job)
-        assert job.restarts() >= 1
-        ceiling = [rule for d in found.documents["verdicts.shadow"].values() for rule in d["rules"]]
-        assert any(rule["shadow_reason"] == "ceiling" for rule in ceiling)
+        large = [d for d in found.documents["deadletter"].values() if d["length"] > 5_000_000]
+        assert {d["reason"] for d in large} == {"too_large"} and len(large) == 2
+        assert all(len(d["prefix"]) < 700 for d in large)
+        assert job.restarts() == 0
+        rules = [rule for d in found.documents["verdicts.shadow"].values() for rule in d["rules"]]
+        assert any((rule["rule"], rule["shadow_reason"]) == ("burst", "rule_changed") for rule in rules)

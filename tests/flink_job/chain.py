@@ -8,19 +8,17 @@ import numpy as np
 from jobs.engine import Outcome
 from jobs.flink_job.batcher import Batcher
 from jobs.flink_job.facts import JobFacts
-from jobs.flink_job.gather import Gather
-from jobs.flink_job.judge import by_rule
+from jobs.flink_job.gather import Gather, joined
+from jobs.flink_job.ids import Shard as IdMemory
+from jobs.flink_job.judge import add, by_rule
 from jobs.flink_job.observe import Shard
-from jobs.flink_job.packets import Answer, Arrived, Events, Waiting, packed, unpacked
-from jobs.flink_job.programs import compile_document, document_of
-from jobs.flink_job.scatter import drop_repeats, shares_of
-from jobs.flink_job.stamp import letters
+from jobs.flink_job.packets import Answer, Arrived, Events, IdShare, Sighted, Stretches, Waiting, packed, unpacked
+from jobs.flink_job.scatter import Lane, drop_repeats, seen, shares_of
+from jobs.flink_job.stamp import id_shares, letters, rank_of, timeline_of
 from operators.act import Actor
 from operators.judge import judge
 from operators.observe import join
-from operators.repeats import RecentIds
 from operators.stamp import stamp
-from operators.timeline import Timeline
 
 Record = tuple[int, bytes | None]
 """Append time in ms, and value."""
@@ -47,11 +45,14 @@ class Chain:
         self.programs = job.programs()
         self.batcher = Batcher(job)
         self.batcher.open(None)
-        self.timeline = Timeline(self.programs.base, compile_document, job.timeline, configured=True)
-        self.recent = RecentIds(self.programs.base.policy.repeats)
+        self.timeline = timeline_of(self.programs, job.timeline)
+        self.batches = 0
+        self.lane = Lane()
+        self.ids: dict[str, IdMemory] = {}
+        self.sights: dict[str, FakeState] = {}
         self.shards: dict[str, Shard] = {}
         self.states: dict[str, tuple[FakeState, FakeState, FakeState]] = {}
-        self.gather = Gather()
+        self.gather: Gather[Waiting, Answer] = Gather()
         self.actors: dict[str, Actor] = {}
         self.sequence = 0
         self.offset = 0
@@ -60,6 +61,7 @@ class Chain:
     def restart(self) -> None:
         """As after a failure: state stays, memory goes."""
         self.shards, self.gather, self.sequence = {}, Gather(), 0
+        self.ids, self.lane, self.batches = {}, Lane(), 0
 
     def feed(self, records: Sequence[Record], notes: Sequence[str | None] | None = None) -> None:
         """Runs one batch through."""
@@ -73,18 +75,34 @@ class Chain:
         name = self.programs.base.name
         for document in (*arrived.dead, *letters(name, arrived.batch, refused)):
             self.out.add("deadletter", document)
-        for one in stretches:
-            policy = None if one.program is self.programs.base else document_of(one.program)
-            self._stretch(unpacked(packed(Events.of(one, policy, int(one.epochs[0].id.split(":")[1]))), Events))
+        shares = id_shares("lane", self.batches, stretches)
+        events = [Events.of(one, self.programs.ref(one.program), rank_of(one.epochs[0].id)) for one in stretches]
+        batch = Stretches(self.batches, len(shares), events, [])
+        for shard, share in shares:
+            if shard not in self.ids:
+                self.ids[shard] = IdMemory(
+                    self.programs.base.policy.repeats, self.sights.setdefault(shard, FakeState())
+                )
+            self._scatter(self.ids[shard].check(unpacked(packed(share), IdShare)))
+        self.batches += 1
+        self._scatter(unpacked(packed(batch), Stretches))
 
-    def _stretch(self, events: Events) -> None:
+    def _scatter(self, packet: Stretches | Sighted) -> None:
+        for batch, sighted in self.lane.add(packet):
+            begin = 0
+            for events in batch.stretches:
+                end = begin + events.frame.height
+                self._stretch(events, *seen(sighted, begin, end))
+                begin = end
+
+    def _stretch(self, events: Events, first: Any, same: Any) -> None:
         stamped = events.stamped(self.programs)
-        for document in drop_repeats(self.programs.base.name, stamped, self.recent):
+        for document in drop_repeats(self.programs.base.name, stamped, first, same):
             self.out.add("deadletter", document)
         if not stamped.frame.height:
             return
         shares, asked = shares_of("lane", self.sequence, events, stamped)
-        waiting = Waiting(self.sequence, len(shares), asked, Events.of(stamped, events.policy, events.rank))
+        waiting = Waiting(self.sequence, len(shares), asked, Events.of(stamped, events.program, events.rank))
         self.sequence += 1
         for shard, share in reversed(shares):  # answers come in any order
             rows, noted, listed = self.states.setdefault(shard, (FakeState(), FakeState(), FakeState()))
@@ -96,8 +114,9 @@ class Chain:
         self._judge(waiting)
 
     def _judge(self, packet: Any) -> None:
-        for waiting, answered in self.gather.add(packet):
+        for waiting, answers in add(self.gather, packet):
             stamped = waiting.events.stamped(self.programs)
+            answered = {kind: joined(asked, kind, answers) for kind, asked in waiting.asked.items()}
             judged = judge(stamped, join(stamped.frame, stamped.program, answered), self.job.emit, self.job.pii_key)
             for mode, document in judged.verdicts:
                 self.out.add("verdicts" if mode == "live" else "verdicts.shadow", document)

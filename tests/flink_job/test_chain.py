@@ -11,7 +11,7 @@ from jobs.engine import Engine
 from jobs.entity_lists import EntityLists
 from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.lists import read_members
-from jobs.flink_job.programs import compile_document, compile_text
+from jobs.flink_job.programs import Programs
 from operators.decode import Decoder, decode_records
 from operators.store import MemoryState
 from tests.e2e.conftest import POLICY, crowd, spoiled
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def chain(folder: Path) -> Chain:
-    members = read_members(compile_text(POLICY, "shop"), folder)
+    members = read_members(Programs(POLICY, "shop", None).base, folder)
     return Chain(JobFacts(POLICY, "shop", "line", "", "t", ("t.events",), pii_key=b"k", lists=members))
 
 
@@ -43,9 +43,10 @@ def by_id(documents: dict[str, list[Json]]) -> dict[str, dict[str, Json]]:
 
 
 def embedded(records: list[Record], folder: Path, config: list[bytes]) -> dict[str, dict[str, Json]]:
-    program = compile_text(POLICY, "shop")
+    programs = Programs(POLICY, "shop", None)
+    program = programs.base
     state = MemoryState()
-    engine = Engine(program, state, compile_document, timeline_id="line", pii_key=b"k")
+    engine = Engine(program, state, programs.policies.of_document, timeline_id="line", pii_key=b"k")
     EntityLists(program, state, folder).load(engine)
     engine.offer_config(config)
     values = [value or b"" for _, value in records]
