@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import orjson
 
+from integration.config_log import ConfigLine
 from operators.hashing import hash_bytes
 
 
@@ -39,7 +40,10 @@ class ConfigFile:
             )
         self.timeline = _timeline(first)
 
-    def read_new(self) -> list[bytes]:
+    def read_to_end(self) -> list[ConfigLine]:
+        return self.read_new()
+
+    def read_new(self) -> list[ConfigLine]:
         """The complete lines after `offset`, without blank ones and without the line that names the timeline."""
         try:
             if self.path.stat().st_size == self.offset:
@@ -59,7 +63,10 @@ class ConfigFile:
         lines = [line.strip() for line in whole.split(b"\n")]
         if start == 0 and _names_timeline(lines[0]):
             lines = lines[1:]
-        return [line for line in lines if line]
+        return [ConfigLine(line) for line in lines if line]
+
+    def close(self) -> None:
+        pass
 
 
 def append(path: Path, record: Mapping[str, object]) -> None:

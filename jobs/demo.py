@@ -11,8 +11,9 @@ import orjson
 import polars as pl
 from ruamel.yaml import YAML
 
-from jobs.embedded import EmbeddedJob, JobPlan, Progress, Summary
+from jobs.embedded import EmbeddedJob
 from jobs.explaining import explain_event, sentence
+from jobs.job_plan import JobPlan, Progress, Summary
 from jobs.labels import Labels, measure, read_labels
 from jobs.report import summary_text
 from jobs.simulation import CompilePolicy, Simulation
@@ -100,7 +101,13 @@ def logins(folder: Path) -> Act:
 def play(act: Act, compile_policy: CompilePolicy, report: Report) -> tuple[Summary, str]:
     """Runs one part; the summary, and the text of its table with one verdict explained."""
     plan = JobPlan(
-        act.program, compile_policy, str(act.source), act.output, act.output / "state", act.source.parent, act.config
+        act.program,
+        compile_policy,
+        str(act.source),
+        str(act.output),
+        act.output / "state",
+        act.source.parent,
+        str(act.config) if act.config else None,
     )
     job = EmbeddedJob(plan)
     try:

@@ -1,91 +1,45 @@
-"""The embedded runtime: the five stages in one process, files in and files out, exactly once.
+"""The embedded runtime: the five stages in one process, files or Kafka in and out, exactly once.
 
-A checkpoint is: outputs durable (fsync), then ONE durable WriteBatch with changed rows, source positions and output
-lengths. A run that starts on a state cuts its outputs back to the committed lengths and reads on from the committed
-position, so that being killed at any step changes nothing in the end.
+A run reads, judges and writes; a checkpoint makes outputs, rows and position durable together (`jobs.checkpoints`). A
+run that starts on a state goes on from the committed position, so that being killed at any step changes nothing in the
+end.
 """
 
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import orjson
 import structlog
 
-from integration.config_file import ConfigFile
-from integration.config_seen import Seen, SeenRule, write_seen
+from integration.kafka.address import is_kafka, kafka_place
+from integration.kafka.events import KafkaEvents
+from integration.kafka.outputs import TransactionalOutputs
 from integration.outputs import FileOutputs
 from integration.rocks_state import RocksState
-from integration.sources import open_source
+from integration.sources import Source, open_source
+from jobs.checkpoints import Checkpoints, FileCheckpoints, Job, TransactionCheckpoints
+from jobs.config_feed import ConfigFeed
 from jobs.engine import Document, Engine
 from jobs.entity_lists import EntityLists
+from jobs.job_plan import JobPlan, Progress, Summary
 from jobs.reading import Position, Reader, times_of
+from jobs.rules_seen import note_rules
 from jobs.sweep import Sweep
 from operators.clock import AHEAD_MS
-from operators.config_records import Choose
-from operators.judge import Emit
-from operators.plan import Program
-from operators.scoring import NoScorers, Scorers
+from operators.documents import status
 from operators.store import Changes, State
-from schemas.cloudevents import iso
 
 log = structlog.get_logger("watchgate")
 
-CompilePolicy = Callable[[dict[str, object]], Program]
-
-
-@dataclass(frozen=True, slots=True)
-class JobPlan:
-    """What to run. Durations in ms, sizes in bytes."""
-
-    program: Program
-    compile_policy: CompilePolicy
-    source: str
-    output: Path
-    state: Path
-    lists: Path
-    config: Path | None = None
-    emit: Emit = "hits"
-    follow: bool = False
-    checkpoint_ms: int = 1_000
-    batch_size: int = 16_384
-    cache_bytes: int = 256 << 20
-    pii_key: bytes | None = None
-    scorers: Scorers = field(default_factory=NoScorers)
-    choose: Choose | None = None
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a job is: events read in this run, and the event time that ingest reached."""
-
-    events: int = 0
-    clock_ms: int | None = None
-    byte: int = 0
-    bytes: int | None = None
-    """How far into how many bytes reading is; None where the input does not say (a pipe, a compressed file, a folder)."""
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a run did, for the table at its end. Counts are of the whole state, `events` of this run."""
-
-    events: int
-    stopped: bool
-    counts: dict[str, int]
-    rules: dict[tuple[str, str], int]
-    modes: dict[str, str]
-    seconds: dict[str, float] = field(default_factory=dict)
-
 
 class EmbeddedJob:
-    """One run. `wall` gives seconds since 1970: it bounds what may be believed as a time, and paces checkpoints.
+    """One run. `wall` gives seconds since 1970: it bounds what may be believed as a time, and stamps headers.
 
-    `open_state` and `open_outputs` may be given by a test that wants to fail at a step of the protocol.
+    `open_state`, `open_files` and `open_topics` may be given by a test that wants to fail at a step of a protocol.
     """
 
     def __init__(
@@ -94,91 +48,147 @@ class EmbeddedJob:
         *,
         wall: Callable[[], float] = time.time,
         open_state: Callable[[Path, list[str]], State] = RocksState,
-        open_outputs: Callable[[Path, Mapping[str, int] | None], FileOutputs] = FileOutputs,
+        open_files: Callable[[Path, Mapping[str, int] | None], FileOutputs] = FileOutputs,
+        open_topics: Callable[..., TransactionalOutputs] = TransactionalOutputs,
     ) -> None:
         self.plan = plan
         self.wall = wall
-        self.config: ConfigFile | None = None
-        if plan.config is not None:
-            self.config = ConfigFile(plan.config)
         families = [f"rows:{name}" for name, kind in plan.program.kinds.items() if kind.stateful]
-        self.state = open_state(plan.state, [*families, "cooldowns", "ids", "lists"])
         with ExitStack() as opened:  # a job that cannot begin keeps no lock and no file
+            self.config: ConfigFeed | None = None
+            if plan.config is not None and not is_kafka(plan.config):
+                self.config = ConfigFeed(plan.config, None, needed=True)
+            self.state = open_state(plan.state, [*families, "cooldowns", "ids", "lists"])
             opened.callback(self.state.close)
-            self._open(open_outputs, opened)
-            opened.pop_all()
+            self._open(open_files, open_topics, opened)
+            self._opened = opened.pop_all()
 
-    def _open(self, open_outputs: Callable[[Path, Mapping[str, int] | None], FileOutputs], opened: ExitStack) -> None:
+    def _open(
+        self,
+        open_files: Callable[[Path, Mapping[str, int] | None], FileOutputs],
+        open_topics: Callable[..., TransactionalOutputs],
+        opened: ExitStack,
+    ) -> None:
         """All that may find the state, the outputs or the input unfit."""
         plan = self.plan
-        saved = orjson.loads(self.state.document("job") or b"{}")
-        self._positions: dict[str, Position] = saved.get("positions", {})
-        self._lengths: dict[str, dict[str, int]] = saved.get("outputs", {})
-        self._pii_key = bytes.fromhex(saved["pii_key"]) if "pii_key" in saved else secrets.token_bytes(32)
+        self._ident = self._identify()
+        self._cluster: str | None = None
+        self._notices: list[Document] = []
+        if is_kafka(plan.output):
+            # Before anything of the state is read: a transaction that was left open decides what the state is.
+            self.checkpoints: Checkpoints = self._open_topics(open_topics, opened)
+        self._job: Job = orjson.loads(self.state.document("job") or b"{}")
+        self._open_config(opened)
         self.engine = Engine(
             plan.program,
             self.state,
             plan.compile_policy,
-            timeline_id=self.config.timeline if self.config else None,
+            timeline_id=self.config.found.timeline if self.config and self.config.found else None,
             emit=plan.emit,
-            pii_key=plan.pii_key or self._pii_key,
+            pii_key=plan.pii_key or bytes.fromhex(self._job["pii_key"]),
             cache_bytes=plan.cache_bytes,
             scorers=plan.scorers,
             choose=plan.choose,
         )
-        if self.config is not None:
-            self.config.offset = saved.get("config_offset") or 0
+        if self.config is not None and self.config.found is None:
+            self._notices += self.engine.config_missing()
         self.lists = EntityLists(plan.program, self.state, plan.lists)
-        self._input = plan.source if plan.source == "-" else str(Path(plan.source).resolve())
-        self._target = str(plan.output.resolve())
-        self.outputs = open_outputs(plan.output, self._lengths.get(self._target))
-        opened.callback(self.outputs.close)
-        if self._target not in self._lengths:
-            # From here on a run that dies before its first checkpoint is known to have written these files.
-            self._lengths[self._target] = dict(self.outputs.lengths)
-            self.state.commit(Changes(documents={"job": self._document()}))
-        policy = plan.program.policy
-        source = open_source(
-            plan.source, follow=plan.follow, time_of=partial(times_of, policy), horizon_ms=self._horizon()
-        )
-        self.reader = Reader(source, policy, plan.batch_size, self._positions.get(self._input))
+        if not is_kafka(plan.output):
+            target = str(Path(plan.output).resolve())
+            files = open_files(Path(plan.output), self._job["outputs"].get(target))
+            opened.callback(files.close)
+            self.checkpoints = FileCheckpoints(self.state, files, target, self._job)
+        source = self._open_source(opened)
+        self.reader = Reader(source, plan.program.policy, plan.batch_size, self._job["positions"].get(self._input))
         self.sweep = Sweep(self.state, self.engine)
         file = Path(plan.source)
         size = file.stat().st_size if file.is_file() and file.suffix == ".jsonl" else None
         self.progress = Progress(clock_ms=self.engine.clock, bytes=size)
-        self._notices: list[Document] = [*self.engine.notices, *self.lists.load(self.engine)]
+        self._notices += [
+            *self.engine.notices,
+            *self.lists.load(self.engine),
+            *missing_records(self.topic, self.engine.clock),
+        ]
+
+    def _identify(self) -> str:
+        """The name of this state in Kafka, the same for ever, and the key of its hashes; made at the first run."""
+        job: Job = {"positions": {}, "outputs": {}} | orjson.loads(self.state.document("job") or b"{}")
+        if "ident" not in job:
+            job |= {"ident": secrets.token_hex(8)} | {"pii_key": job.get("pii_key") or secrets.token_hex(32)}
+            self.state.commit(Changes(documents={"job": orjson.dumps(job)}))
+        return str(job["ident"])
+
+    def _open_topics(self, open_topics: Callable[..., TransactionalOutputs], opened: ExitStack) -> Checkpoints:
+        place = kafka_place(self.plan.output, "PREFIX")
+        policy = self.plan.program.name
+        outputs = open_topics(place, f"watchgate-{policy}-{self._ident}", policy, self.plan.properties, self.wall)
+        opened.callback(outputs.close)
+        self._cluster = outputs.cluster
+        checkpoints = TransactionCheckpoints(self.state, outputs, f"kafka:{outputs.cluster}/{place.name}")
+        self._notices += checkpoints.notices
+        return checkpoints
+
+    def _open_config(self, opened: ExitStack) -> None:
+        if self.plan.config is None:
+            return
+        if self.config is None:
+            saved = orjson.loads(self.state.document("engine") or b"{}")
+            needed = saved.get("timeline") is not None
+            self.config = ConfigFeed(self.plan.config, self.plan.properties, needed, self.plan.config_wait_s)
+        opened.callback(self.config.close)
+        if self.config.found is not None:
+            self.config.found.offset = self._job.get("config_offset") or 0
+
+    def _open_source(self, opened: ExitStack) -> Source:
+        plan = self.plan
+        if is_kafka(plan.source):
+            place = kafka_place(plan.source, "TOPIC")
+            topic = KafkaEvents(place, plan.properties, allow_create_time=plan.allow_create_time)
+            opened.callback(topic.close)
+            self._input = f"kafka:{topic.cluster}/{place.name}"
+            self.topic: KafkaEvents | None = topic
+            """The input, if it is a topic."""
+            return topic
+        self._input = plan.source if plan.source == "-" else str(Path(plan.source).resolve())
+        self.topic = None
+        policy = plan.program.policy
+        source = open_source(
+            plan.source, follow=plan.follow, time_of=partial(times_of, policy), horizon_ms=self._horizon()
+        )
+        opened.callback(source.close)
+        return source
 
     def run(
         self, stop: Callable[[], bool] = lambda: False, report: Callable[[Progress], None] = lambda _: None
     ) -> Summary:
-        """Reads to the end of the input, or until `stop`, and leaves a checkpoint either way.
+        """Reads to the end of the input (a topic has none), or until `stop`, and leaves a checkpoint either way.
 
         Raises what sources, outputs and state raise; the checkpoint before stays valid.
         """
         self._status(self._notices)
-        self._read_config()
+        if self.config is not None and self.config.found is not None:
+            self._status(self.engine.offer_config(self.config.found.read_to_end()))
         written = time.monotonic()
         position = self.reader.position
-        dirty = bool(self._notices)
         stopped = False
         for item in self.reader:
-            self._read_config()
+            self._follow_config()
             if item is not None:
                 position = item.position
                 self.engine.intake.horizon_ms = self._horizon()
                 outcome = self.engine.process(item.decoded, item.following, item.payload, item.broken, item.forged)
                 for topic, documents in outcome.documents.items():
-                    self.outputs.write(topic, documents)
+                    self._write(topic, documents)
                 self.progress.events += len(item.decoded) + len(item.decoded.dead) + len(item.broken)
                 self.progress.clock_ms = self.engine.clock
                 self.progress.byte = int(position.get("byte") or 0)
-                dirty = True
+                self._dirty = True
                 report(self.progress)
-            if dirty and (
+            if self._dirty and (
                 self.engine.needs_checkpoint or (time.monotonic() - written) * 1000 >= self.plan.checkpoint_ms
             ):
                 self.checkpoint(position)
-                written, dirty = time.monotonic(), False
+                written = time.monotonic()
             if stop():
                 stopped = True
                 break
@@ -192,81 +202,77 @@ class EmbeddedJob:
             {**self.reader.seconds, **self.engine.seconds},
         )
 
+    _dirty = False
+    """Whether anything happened since the last checkpoint."""
+    committed_events = 0
+    """Events of this run that are in a checkpoint."""
+    checkpointed = False
+    """Whether this run has made one."""
+
     def checkpoint(self, position: Position | None) -> None:
         """Makes everything up to `position` durable, all or nothing."""
         started = time.perf_counter()
-        self._lengths[self._target] = self.outputs.sync()
         changes = self.engine.changes()
         self.lists.add_changes(changes)
         self.sweep.add_changes(changes)
         if position is not None:
-            self._positions[self._input] = position
-        changes.documents["job"] = self._document()
-        self.state.commit(changes)
-        if self.plan.config is not None and self.config is not None:
-            self._write_seen(self.plan.config, self.config.timeline)
+            self._job["positions"][self._input] = position
+        self._job["config_offset"] = self.config.found.offset if self.config and self.config.found else None
+        self.checkpoints.commit(changes, self._job, self._offsets(position))
+        self._dirty, self.checkpointed, self.committed_events = False, True, self.progress.events
+        if self.config is not None and self.config.found is not None and not is_kafka(str(self.plan.config)):
+            note_rules(Path(str(self.plan.config)), self.config.found.timeline, self.engine)
         self.engine.seconds["checkpoint"] = self.engine.seconds.get("checkpoint", 0.0) + time.perf_counter() - started
 
-    def _document(self) -> bytes:
-        return orjson.dumps(
-            {
-                "positions": self._positions,
-                "outputs": self._lengths,
-                "config_offset": self.config.offset if self.config else None,
-                "pii_key": self._pii_key.hex(),
-            }
-        )
+    def _offsets(self, position: Position | None) -> dict[tuple[str, int], int]:
+        """Of a topic in the cluster of the outputs: where reading stands, for whoever looks at the group's lag."""
+        if self.topic is None or position is None or self.topic.cluster != self._cluster:
+            return {}
+        return {(self.topic.name, int(n)): offset for n, offset in position["offsets"].items()}
 
     def close(self) -> None:
-        self.reader.close()
-        self.outputs.close()
-        self.state.close()
+        self._opened.close()
 
-    def _horizon(self) -> int:
-        """No event lies after this: the wall clock, and what clocks may differ."""
+    def _horizon(self) -> int | None:
+        """No event lies after this: the wall clock, and what clocks may differ. A broker's clock needs no such bound."""
+        if is_kafka(self.plan.source) and not self.plan.allow_create_time:
+            return None
         return int(self.wall() * 1000) + AHEAD_MS
 
-    def _read_config(self) -> None:
+    def _follow_config(self) -> None:
         if self.config is None:
             return
-        records = self.config.read_new()
-        if records:
-            self._status(self.engine.offer_config(records))
+        if self.config.found is not None and self.engine.waits_for_config:
+            self._status(self.engine.config_found(self.config.found.timeline, self.config.found.read_to_end()))
+        elif lines := self.config.new():
+            self._status(self.engine.offer_config(lines))
 
     def _status(self, documents: list[Document]) -> None:
-        self.outputs.write("status", documents)
+        self._write("status", documents)
+        self._dirty = self._dirty or bool(documents)
         for document in documents:
             log.info(str(document["message"]), kind=document["kind"], subject=document["subject"])
+
+    def _write(self, topic: str, documents: list[Document]) -> None:
+        self.checkpoints.write(topic, documents)
 
     def modes(self) -> dict[str, str]:
         """The mode of each rule at the clock's time, in words."""
         return self.engine.modes_now()
 
-    def _write_seen(self, config: Path, timeline: str) -> None:
-        counts = self.engine.rules
-        modes = self.modes()
-        rules = {
-            rule.name: SeenRule(
-                rule.digest,
-                modes.get(rule.name, rule.mode),
-                counts[rule.name, "live"],
-                counts[rule.name, "shadow"],
-                counts[rule.name, "acted"],
-                counts[rule.name, "shadow_acted"],
-            )
-            for rule in self.engine.program.rules
-        }
-        clock = self.engine.clock
-        try:
-            write_seen(
-                config,
-                Seen(
-                    self.engine.program.name,
-                    timeline,
-                    None if clock is None else iso(clock),
-                    self.engine.counts["judged"],
-                    rules,
-                ),
-            )
-        except OSError as error:
-            log.warning("the note beside the config file was not written", error=error.strerror)
+
+def missing_records(topic: KafkaEvents | None, clock_ms: int | None) -> list[Document]:
+    """Status records of what a topic had deleted before it was read."""
+    if topic is None:
+        return []
+    return [
+        status(
+            "records_missing",
+            f"{topic.name}/{partition}",
+            f"{after - first:,} records of {topic.name}, partition {partition}, from offset {first} on, were deleted "
+            "before they were read: raise the topic's retention.ms, or let the job stop for less long",
+            at_ms=clock_ms,
+            detail={"first": first, "records": after - first},
+        )
+        for partition, first, after in topic.missing
+    ]

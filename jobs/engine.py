@@ -13,6 +13,7 @@ from time import perf_counter
 import numpy as np
 import orjson
 
+from integration.config_log import ConfigLine
 from operators.act import Actor
 from operators.batch import Batch, DeadRecord
 from operators.clock import Mask, RunningClock
@@ -91,6 +92,7 @@ class Engine:
         self.program = program
         self._timeline_id = timeline_id
         self.timeline = Timeline(program, compile_policy, timeline_id or "0", timeline_id is not None, choose)
+        self.waits_for_config = False
         self.fuses = Fuses()
         self.cooldowns = Cooldowns(state.family("cooldowns"))
         self.actor = Actor(program.name, self.cooldowns, self.fuses)
@@ -165,9 +167,31 @@ class Engine:
 
     # one batch
 
-    def offer_config(self, records: list[bytes]) -> list[Document]:
-        """Folds config records; the status documents say what was applied or rejected."""
-        return [status for record in records for status in self.timeline.offer(record, self.clock)]
+    def offer_config(self, lines: Sequence[ConfigLine]) -> list[Document]:
+        """Folds config records; the status documents say what was applied or rejected.
+
+        A record of a topic is in force from when the broker took it, never for a time that events were judged at.
+        """
+        clock = self.clock
+        notices = []
+        for line in lines:
+            known = clock
+            if line.appended_ms is not None:
+                known = line.appended_ms if clock is None else max(line.appended_ms, clock + 1)
+            notices += self.timeline.offer(line.data, known)
+        return notices
+
+    def config_missing(self) -> list[Document]:
+        """The config source cannot be read: nothing may act until `config_found`."""
+        self.waits_for_config = True
+        return self.timeline.unavailable(True)
+
+    def config_found(self, timeline_id: str, lines: Sequence[ConfigLine]) -> list[Document]:
+        """Takes up a config source that could not be read when the engine was made."""
+        self.waits_for_config = False
+        self._timeline_id = timeline_id
+        self.timeline.adopt(timeline_id)
+        return [*self.offer_config(lines), *self.timeline.unavailable(False)]
 
     def process(
         self,

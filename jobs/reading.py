@@ -68,7 +68,9 @@ class Reader:
             if not quiet:
                 self._ahead.append(self._decode(chunk))
             # A followed file may be quiet for hours: what is there is judged without waiting for what confirms it.
-            while self._ahead and (quiet or self._known_after_first() >= CONFIRMING):
+            # A broker's clock needs nothing to confirm it.
+            timed = chunk.ingest is not None
+            while self._ahead and (quiet or timed or self._known_after_first() >= CONFIRMING):
                 yield self._next()
             if quiet:
                 yield None
@@ -90,7 +92,7 @@ class Reader:
         started = perf_counter()
         origin = Sources(chunk.names, chunk.index)
         if chunk.kind == "records":
-            decoded = decode_records(chunk.records, chunk.offsets, origin, self._decoder)
+            decoded = decode_records(chunk.records, chunk.offsets, origin, self._decoder, chunk.ingest)
         else:
             decoded = decode_table(chunk.table, chunk.offsets, origin, self._decoder, chunk.text)
         self.seconds["decode"] += perf_counter() - started

@@ -5,7 +5,7 @@ from io import StringIO
 from rich.console import Console
 from rich.table import Table
 
-from jobs.embedded import Summary
+from jobs.job_plan import Summary
 from jobs.labels import Measured
 from jobs.wilson import wilson
 from operators.plan import Program

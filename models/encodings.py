@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from models import text_encoding
 from operators.scoring import ModelError
 from schemas.manifest import TextEncoding
 
@@ -13,7 +14,7 @@ Options = Mapping[str, bool | int | float | str]
 Encoder = Callable[[pl.Series], dict[str, npt.NDArray[np.generic]]]
 """From texts (String, no NULL) to the model's inputs by tensor name; what it gives for a text depends on that text only."""
 
-ENCODINGS: dict[str, Callable[[Options], Encoder]] = {}
+ENCODINGS: dict[str, Callable[[Options], Encoder]] = {text_encoding.KIND: text_encoding.text_encoder}
 """By the name in the manifest: what makes an encoder of its options."""
 
 

@@ -76,9 +76,10 @@ class Cell:
             "age": [],
             "idle": [],
             "surprise": [("before", "<f8"), ("left", "<f8"), ("tick", "<i8"), ("counts", ("<u4", (2,)))],
+            "envelope": [("tick", "<i8"), ("sum", "<i8"), ("levels", ("<f8", (2,))), ("words", ("<u4", (41,)))],
         }
         if self.aggregate not in shapes:
-            raise LayoutError(f"{self.aggregate} is not available yet: remove the feature from the policy")
+            raise LayoutError(f"a row has no cell for {self.aggregate}")
         return [(f"{self.fingerprint}.{name}", dtype) for name, dtype in shapes[self.aggregate]]
 
 

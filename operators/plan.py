@@ -39,6 +39,8 @@ class FeaturePlan:
     """Length of a tick of surprise and envelope, which have no window."""
     delay_ms: int = 0
     """How long before an event its window ends."""
+    of: str = ""
+    """What a tick of an envelope is: count, sum or mean."""
 
     @property
     def pane_ms(self) -> int:

@@ -327,7 +327,7 @@ class _Compiler:
             by_kind[kind].append(feature)
             self.plans[name] = feature
             self.prints[name] = feature.fingerprint
-            if feature.aggregate in ("sum", "mean") and feature.column:
+            if (feature.aggregate in ("sum", "mean") or feature.of) and feature.column:
                 bounded[Bounded(feature.column, feature.scale)] = None
         for name, spec in self.policy.features.items():
             if spec.ratio is not None:
@@ -370,13 +370,6 @@ class _Compiler:
         aggregate = spec.aggregate
         at: Path = ("features", name)
         argument = getattr(spec, aggregate)
-        if aggregate == "envelope":
-            self.problem(
-                (*at, aggregate),
-                f"feature {name}: {aggregate} is not available yet",
-                hint="remove the feature; windows (count, sum, mean, rate, distinct, ...) are available",
-            )
-            return None
         kind = argument if aggregate in ("age", "idle") else spec.by
         if kind not in self.policy.entities:
             where = (*at, aggregate if aggregate in ("age", "idle") else "by")
@@ -405,6 +398,11 @@ class _Compiler:
             column = argument
             if not of_label and not self._input(name, aggregate, column):
                 return None
+        of = spec.of.kind if spec.of else "count" if aggregate == "envelope" else ""
+        if spec.of and of != "count":
+            column = getattr(spec.of, of)
+            if not self._input(name, of, column, (*at, "of", of)):
+                return None
         scale = self._scale(spec, column)
         where_name = self._filter(types, compiled)
         aggregate = f"label_{aggregate}" if of_label else aggregate
@@ -415,11 +413,11 @@ class _Compiler:
             aggregate, column if of_label else self.prints.get(column or ""), self._types_print(types), compiled and self._print_of(compiled),
             self._entity_print(self.policy.entities[kind]), over or None, spec.panes,
             spec.cap if aggregate in ("distinct", "first_seen") else None, scale if spec.sum or spec.mean else None, spec.per if aggregate == "rate" else None,
-            *([spec.tick] if spec.tick else []), *(["delay", spec.delay] if spec.delay else []),
+            *([spec.tick] if spec.tick else []), *([of, scale] if of else []), *(["delay", spec.delay] if spec.delay else []),
         )  # fmt: skip
         return kind, FeaturePlan(
             name, aggregate, column, where_name, over, spec.panes, spec.cap, scale, spec.per, fingerprint,
-            tick_ms=spec.tick, delay_ms=spec.delay or 0,
+            tick_ms=spec.tick, of=of, delay_ms=spec.delay or 0,
         )  # fmt: skip
 
     def _reads_label(self, name: str, spec: FeatureSpec) -> bool:
@@ -470,8 +468,8 @@ class _Compiler:
     def _types_print(self, types: tuple[str, ...] | None) -> list[object] | None:
         return None if types is None else [(t, self.policy.events[t].when) for t in types]
 
-    def _input(self, name: str, aggregate: str, column: str) -> bool:
-        at: Path = ("features", name, aggregate)
+    def _input(self, name: str, aggregate: str, column: str, at: Path | None = None) -> bool:
+        at = at or ("features", name, aggregate)
         kind = self.columns.get(column)
         if kind is None:
             state = {*self.policy.features, *self.policy.derive}

@@ -19,7 +19,7 @@ from operators.config_records import Choose, RefusedError, Setting, check, descr
 from operators.documents import Json, status
 from operators.plan import Program
 from schemas.cloudevents import iso
-from schemas.config import ConfigError, parse_config
+from schemas.config import ConfigError, ConfigRecord, parse_config
 
 NEVER = -(2**63)
 """Before any event."""
@@ -129,7 +129,7 @@ class Timeline:
         try:
             setting = check(parsed, before.program, self._base, self._compile, self._with_choices)
         except RefusedError as error:
-            return [self._rejected(parsed.key, str(error), now)]
+            return [self._rejected(parsed.key, str(error), now, record=parsed)]
         position = bisect_right(self._records, in_force, key=lambda r: r.in_force_ms)
         self._records.insert(position, _Record(index, in_force, parsed.key, parsed.value, setting))
         self._rebuild(position)
@@ -140,7 +140,7 @@ class Timeline:
         message = f"{sentence} from {at or 'the first event'} on"
         if parsed.effective_ms is not None and parsed.effective_ms < in_force:
             message += f" (asked for from {iso(parsed.effective_ms)}, which had passed)"
-        detail |= {"in_force_at": at, "by": parsed.by, "reason": parsed.reason}
+        detail |= {"in_force_at": at, "reason": parsed.reason} | _written(parsed)
         kind = "policy_applied" if setting.program is not None else "config_applied"
         return [status(kind, parsed.key, message, at_ms=_known(now), epoch=after.id, detail=detail), *notes]
 
@@ -177,6 +177,11 @@ class Timeline:
             self._rebuild(position)
             message = f"{record.key} was refused, and what was in force stays: {refused}"
         return [status("model_refused", record.key, message, at_ms=_known(now), epoch=self.at(now).id, detail=detail)]
+
+    def adopt(self, timeline_id: str) -> None:
+        """Names the timeline, for a job that began before it could read its config source."""
+        self.timeline_id, self._configured = timeline_id, True
+        self._rebuild(0)
 
     def unavailable(self, missing: bool) -> list[Json]:
         """Says that the config source cannot be read (every rule is shadow from now on), or that it can be again."""
@@ -356,7 +361,7 @@ class Timeline:
             ) as error:  # two records that came in another order than they are in force do not fit together
                 record.setting = None
                 why = f"set aside: it does not fit what is in force before it: {reason(error)}"
-                self._notes.append(self._rejected(record.key, why, record.in_force_ms))
+                self._notes.append(self._rejected(record.key, why, record.in_force_ms, epoch.id))
                 return after
         if setting.ceiling is not None:
             return replace(after, ceiling=setting.ceiling)
@@ -397,10 +402,19 @@ class Timeline:
         )
         return [self._rejected("timeline", why, now)]
 
-    def _rejected(self, subject: str, why: str, now: int) -> Json:
+    def _rejected(
+        self, subject: str, why: str, now: int, epoch: str | None = None, record: ConfigRecord | None = None
+    ) -> Json:
         why = why.encode(errors="replace").decode()
-        message, epoch = f"{subject} was rejected: {why}", self.at(now).id
-        return status("config_rejected", subject, message, at_ms=_known(now), epoch=epoch, detail={"reason": why})
+        named = self.at(now).id if epoch is None else epoch
+        detail: Json = {"reason": why} | (_written(record) if record else {})
+        message = f"{subject} was rejected: {why}"
+        return status("config_rejected", subject, message, at_ms=_known(now), epoch=named, detail=detail)
+
+
+def _written(record: ConfigRecord) -> Json:
+    """Who wrote the record and when: with its key what tells it from others, for whoever waits for its status."""
+    return {"by": record.by, "written_at": None if record.at is None else iso(record.at)}
 
 
 def _known(ms: int) -> int | None:

@@ -118,6 +118,16 @@ Delay = Annotated[
 ]
 """Milliseconds of a delay: 1 second to 90 days."""
 
+
+def _hourly_tick(value: object) -> int:
+    ms = _duration(value)
+    if not 1_000 <= ms <= 3_600_000:
+        raise BadValueError(
+            f"{show(value)} is out of range: a tick of an envelope is 1s at least and 1h at most, it learns the hours of the day"
+        )
+    return ms
+
+
 Tick = Annotated[
     int,
     BeforeValidator(_tick),
@@ -125,6 +135,14 @@ Tick = Annotated[
     WithJsonSchema(_DURATION_SCHEMA),
 ]
 """Milliseconds of a tick: 1 second to 1 day."""
+
+HourlyTick = Annotated[
+    int,
+    BeforeValidator(_hourly_tick),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(_DURATION_SCHEMA),
+]
+"""Milliseconds of a tick that has an hour of the day: 1 second to 1 hour."""
 
 
 def parse_budget(text: object) -> tuple[int, int]:

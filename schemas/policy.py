@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema
 
 from schemas.document import Document as Document
 from schemas.document import refuse, written
-from schemas.duration import Budget, Delay, Duration, Tick, Window
+from schemas.duration import Budget, Delay, Duration, HourlyTick, Tick, Window
 from schemas.event_spec import FIELD_TYPES as FIELD_TYPES
 from schemas.event_spec import EventSpec as EventSpec
 from schemas.event_spec import FieldSpec as FieldSpec
@@ -21,7 +21,7 @@ from schemas.event_spec import Timestamp as Timestamp
 from schemas.event_spec import TimeUnit as TimeUnit
 from schemas.policy_shape import AGGREGATES as AGGREGATES
 from schemas.policy_shape import WINDOWED as WINDOWED
-from schemas.policy_shape import entity_mistakes, feature_mistakes, model_mistakes
+from schemas.policy_shape import entity_mistakes, envelope_mistakes, feature_mistakes, model_mistakes
 from schemas.words import Expression, FileBelow, Input, Mode, Name, Names, Scale
 from schemas.words import Pointer as Pointer
 from schemas.words import Scalar as Scalar
@@ -73,6 +73,37 @@ class ListSpec(Document):
     """File below `--lists` with one entity a line."""
 
 
+class EnvelopeInput(Document):
+    """What a tick of an envelope is. Short form: count."""
+
+    noun: ClassVar[str] = "what an envelope looks at"
+    example: ClassVar[str | None] = "{mean: latency}"
+
+    sum: Name | None = None
+    """Sum of a column in the tick; 0 where it is empty."""
+    mean: Name | None = None
+    """Mean of a column in the tick; a tick without a value is none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        return {} if value == "count" else value
+
+    @model_validator(mode="after")
+    def _one(self) -> "EnvelopeInput":
+        refuse(envelope_mistakes(written(self)))
+        return self
+
+    @property
+    def kind(self) -> str:
+        """count, sum or mean."""
+        return "sum" if self.sum is not None else "mean" if self.mean is not None else "count"
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"const": "count"}, handler(core)]}
+
+
 class FeatureSpec(Document):
     """One number that is kept for each entity. Exactly one aggregate key is set."""
 
@@ -105,8 +136,8 @@ class FeatureSpec(Document):
     """Seconds since the event before of an entity of this kind."""
     surprise: Tick | None = None
     """How unlikely the entity's arrivals are, given its own history in ticks of this length, 1s to 1d."""
-    envelope: Duration | None = None
-    """Not available yet: how far the rate of all is from what this time of the week expects."""
+    envelope: HourlyTick | None = None
+    """How far a tick of this length, 1s to 1h, lies outside of what the entity's level, drift and hour of the day let expect."""
 
     by: Name | None = None
     """The entity that it is kept for."""
@@ -126,8 +157,8 @@ class FeatureSpec(Document):
     """Unit of a rate."""
     delay: Delay | None = None
     """How long before the event the window ends, 1s to 90d: as long as labels take to arrive."""
-    of: Any = None
-    """Not available yet: what surprise and envelope look at."""
+    of: EnvelopeInput | None = None
+    """What an envelope looks at in a tick: count, {sum: COLUMN} or {mean: COLUMN}; count where it is left out."""
 
     @property
     def aggregate(self) -> str:

@@ -27,13 +27,20 @@ WINDOWED = ("count", "sum", "mean", "min", "max", "last", "distinct", "rate")
 MODEL_KINDS = ("version", "mean", "max", "weighted")
 
 _PANED = ("count", "sum", "mean", "min", "max", "last", "rate")
-_BELONGS = {"cap": ("distinct", "first_seen"), "per": ("rate",), "scale": ("sum", "mean"), "delay": _PANED}
+_BELONGS = {
+    "cap": ("distinct", "first_seen"),
+    "per": ("rate",),
+    "scale": ("sum", "mean", "envelope"),
+    "delay": _PANED,
+    "of": ("envelope",),
+}
 """Keys that only some aggregates take."""
 _DEFAULTS: dict[str, tuple[object, ...]] = {
     "cap": (32,),
     "per": (60_000, "1m", "60s"),
     "scale": (None,),
     "delay": (None,),
+    "of": (None,),
 }
 
 
@@ -119,6 +126,13 @@ def _unwanted(feature: Mapping[str, object], kind: str) -> list[Mistake]:
 def _listed(words: tuple[str, ...]) -> str:
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def envelope_mistakes(looks_at: Mapping[str, object]) -> list[Mistake]:
+    """What is wrong with the keys of what an envelope looks at."""
+    if looks_at.get("sum") is not None and looks_at.get("mean") is not None:
+        return [Mistake("mean", "an envelope looks at a sum or at a mean, not at both", "make one feature of each")]
+    return []
 
 
 def entity_mistakes(entity: Mapping[str, object]) -> list[Mistake]:

@@ -19,6 +19,10 @@ class KafkaError(Exception):
     """Kafka cannot be reached or refused; the text says which broker, why and what to do."""
 
 
+class UnreachableError(KafkaError):
+    """No broker answers: it may be there again in a while, with nothing changed."""
+
+
 def arguments(kafka: str, properties: ClientProperties | None) -> dict[str, Any]:
     """Keyword arguments that every kafka-python client takes: where the broker is, and the security settings."""
     check_address(kafka)
@@ -87,7 +91,7 @@ def explained(kafka: str) -> Iterator[None]:
     try:
         yield
     except (errors.KafkaTimeoutError, errors.KafkaConnectionError) as error:
-        raise KafkaError(_unreachable(kafka, last.text or str(error))) from error
+        raise UnreachableError(_unreachable(kafka, last.text or str(error))) from error
     except errors.AuthorizationError as error:
         raise KafkaError(
             f"Kafka at {kafka} refused: {type(error).__name__}. The user of --client-properties lacks this right; "

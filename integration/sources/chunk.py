@@ -29,7 +29,8 @@ class Chunk:
 
     `after[i]` is the byte at which reading goes on behind record i, 0 where a file is not read by bytes. `dead` are
     rows that are no rows of the table. `forged` (of a folder only) are records whose time nothing in their file
-    confirms. An empty chunk means that there is nothing new just now, in a file that is followed.
+    confirms. `ingest` are the times of a broker's clock (int64[n] milliseconds). An empty chunk means that there is
+    nothing new just now, in a file that is followed or a topic.
     """
 
     kind: Literal["records", "table"]
@@ -42,6 +43,7 @@ class Chunk:
     text: bool = False
     dead: list[DeadRecord] = field(default_factory=list)
     forged: Mask | None = None
+    ingest: Indices | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)

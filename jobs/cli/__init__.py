@@ -12,6 +12,7 @@ from jobs.cli import (
     features,
     local,
     mode,
+    models,
     produce,
     rules,
     run,
@@ -35,6 +36,7 @@ app.command("features", epilog=features.EXAMPLE)(features.command)
 app.add_typer(rules.app, name="rules")
 app.add_typer(mode.app, name="mode")
 app.add_typer(entity.app, name="entity")
+app.add_typer(models.app, name="models")
 app.command("schema", epilog=schema.EXAMPLE)(schema.command)
 app.command("demo", epilog=demo.EXAMPLE)(demo.command)
 app.add_typer(local.app, name="local")

@@ -12,7 +12,7 @@ import typer
 from integration.logs import configure_logs
 from jobs.cli.progress import show_progress
 from jobs.cli.shared import CommandError, compile_document, load_program, mendable
-from jobs.embedded import Progress
+from jobs.job_plan import Progress
 from jobs.simulation import Simulation
 from operators.program import without_rules
 

@@ -151,7 +151,7 @@ def list_command(
         refused: list[str] = []
         for line in source.read_new() if source else ():
             try:
-                record = parse_config(line)
+                record = parse_config(line.data)
             except ConfigError as error:
                 refused.append(str(error))
                 continue
@@ -159,7 +159,7 @@ def list_command(
             since = record.effective_ms if record.effective_ms is not None else record.at
             if moment is not None and since is not None and since > moment:
                 continue
-            statuses = timeline.offer(line, since if record.effective_ms is None else None)
+            statuses = timeline.offer(line.data, since if record.effective_ms is None else None)
             refused += [str(s["message"]) for s in statuses if s["kind"] == "config_rejected"]
             if not any(s["kind"] == "config_rejected" for s in statuses):
                 records[record.key] = (record.by, record.reason)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from jobs.embedded import Progress
+from jobs.job_plan import Progress
 from schemas.cloudevents import iso
 
 _LOG_EVERY_S = 10.0

@@ -1,4 +1,4 @@
-"""watchgate run: the embedded runtime on files."""
+"""watchgate run: the embedded runtime, on files and on Kafka."""
 
 import os
 import signal
@@ -11,10 +11,14 @@ import orjson
 import structlog
 import typer
 
+from integration.kafka.address import is_kafka
 from integration.logs import configure_logs
+from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
 from jobs.cli.progress import show_progress
 from jobs.cli.shared import CommandError, RegistryOption, mendable, parse_size
-from jobs.embedded import EmbeddedJob, JobPlan
+from jobs.embedded import EmbeddedJob
+from jobs.job_plan import JobPlan
+from jobs.outages import run_through_outages
 from jobs.policies import Policies
 from jobs.report import summary_text
 from schemas.duration import parse_duration
@@ -29,15 +33,24 @@ def command(
     input: Annotated[
         str,
         typer.Option(
-            help="Events: .jsonl, .jsonl.gz, .csv, .parquet, a folder of them (merged by time), or - for standard input."
+            help="Events: .jsonl, .jsonl.gz, .csv, .parquet, a folder of them (merged by time), - for standard input, or kafka://HOST:PORT/TOPIC."
         ),
     ],
-    output: Annotated[Path, typer.Option(help="Folder for verdicts, enforcement, dead letters and status.")],
+    output: Annotated[
+        str,
+        typer.Option(
+            help="Folder for verdicts, enforcement, dead letters and status, or kafka://HOST:PORT/PREFIX for the topics that `watchgate topics create` makes."
+        ),
+    ],
     state: Annotated[
-        Path | None, typer.Option(help="Folder for state and positions; OUTPUT/state unless given.")
+        Path | None,
+        typer.Option(help="Folder for state and positions; OUTPUT/state unless given. With topics it has to be given."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Config log with modes, as written by `watchgate mode set`.")
+        str | None,
+        typer.Option(
+            help="Config log with modes, as written by `watchgate mode set`: a file or kafka://HOST:PORT/TOPIC."
+        ),
     ] = None,
     lists: Annotated[
         Path | None, typer.Option(help="Folder of the policy's list files; the policy's own folder unless given.")
@@ -50,12 +63,21 @@ def command(
     checkpoint_interval: Annotated[str, typer.Option(help="How often progress is made durable.")] = "1s",
     batch_size: Annotated[int, typer.Option(min=1, max=65_536, help="Events handled at once.")] = 16_384,
     cache_size: Annotated[str, typer.Option(help="Memory for the rows of hot entities.")] = "256MB",
+    client_properties: Properties = None,
+    allow_create_time: Annotated[
+        bool,
+        typer.Option(
+            "--allow-create-time",
+            help="Take a topic whose times are its producers': they then decide which modes hold.",
+        ),
+    ] = False,
     profile: Annotated[Path | None, typer.Option(help="Write the seconds spent in each stage to this file.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No table at the end.")] = False,
 ) -> None:
-    """Judge events from files, and go on where the same command stopped.
+    """Judge events from files or a topic, and go on where the same command stopped.
 
-    Exit status 0 at the end of the input, 130 after Ctrl-C (with a checkpoint), 2 for what you can mend.
+    A topic has no end: it is followed until Ctrl-C. Exit status 0 at the end of the input, 130 after Ctrl-C (with a
+    checkpoint), 2 for what you can mend.
     """
     if emit not in ("hits", "all"):
         raise CommandError(f"error: --emit takes hits or all, not {emit!r}")
@@ -63,13 +85,15 @@ def command(
         interval = parse_duration(checkpoint_interval)
     except ValueError as error:
         raise CommandError(f"error: --checkpoint-interval: {error}") from None
-    if Path(input).is_dir() and Path(input).resolve() == output.resolve():
+    if state is None and is_kafka(output):
+        raise CommandError("error: --output is in Kafka, so --state has to name a folder for the state of this job.")
+    if Path(input).is_dir() and Path(input).resolve() == Path(output).resolve():
         raise CommandError(
             f"error: {output} is the folder of the input, so what is written there would be read as events. Name another folder with --output."
         )
     configure_logs()
     secret = os.environ.get("WATCHGATE_PII_KEY")
-    with mendable():
+    with mendable(), kafka_errors():
         policies = Policies.over(registry)
         program = policies.load(policy)
         policies.require(program)
@@ -80,7 +104,7 @@ def command(
             scorers=policies.scorers,
             source=input,
             output=output,
-            state=state or output / "state",
+            state=state or Path(output) / "state",
             lists=lists or policy.parent,
             config=config,
             emit="all" if emit == "all" else "hits",
@@ -89,14 +113,16 @@ def command(
             batch_size=batch_size,
             cache_bytes=parse_size(cache_size),
             pii_key=secret.encode()[:64] if secret else None,
+            properties=load_properties(client_properties),
+            allow_create_time=allow_create_time,
         )
         job = EmbeddedJob(plan)
         stop = _StopSignal()
-        try:
-            with show_progress() as report:
-                summary = job.run(stop.asked, report)
-        finally:
-            job.close()
+        with show_progress() as report:
+            summary = run_through_outages(job, lambda: EmbeddedJob(plan), stop.asked, report)
+    if summary is None:
+        print("stopped while no broker answered; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(stop.status)
     if profile is not None:
         profile.write_bytes(orjson.dumps({"events": summary.events, "seconds": summary.seconds}))
     if not quiet:

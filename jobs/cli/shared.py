@@ -13,6 +13,7 @@ from integration.list_files import ListFileError
 from integration.outputs import OutputError
 from integration.rocks_state import StateError
 from integration.sources import SourceError
+from jobs.checkpoints import CheckpointError
 from jobs.engine import EngineError
 from jobs.policies import Policies
 from operators.plan import Program
@@ -43,7 +44,16 @@ def mendable() -> Iterator[None]:
         yield
     except PolicyError as error:
         raise CommandError(error.render()) from None
-    except (ConfigFileError, EngineError, ListFileError, ModelError, OutputError, SourceError, StateError) as error:
+    except (
+        CheckpointError,
+        ConfigFileError,
+        EngineError,
+        ListFileError,
+        ModelError,
+        OutputError,
+        SourceError,
+        StateError,
+    ) as error:
         raise CommandError(f"error: {error}") from None
 
 

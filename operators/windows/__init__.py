@@ -11,6 +11,7 @@ from operators.plan import FeaturePlan
 from operators.windows.ages import age, idle
 from operators.windows.cells import Cells
 from operators.windows.distinct import distinct, first_seen
+from operators.windows.envelope import envelope
 from operators.windows.greatest import last, maximum, minimum
 from operators.windows.segments import Floats, Segments
 from operators.windows.sums import count, mean, rate, total
@@ -31,4 +32,5 @@ KERNELS: dict[str, Kernel] = {
     "age": age,
     "idle": idle,
     "surprise": surprise,
+    "envelope": envelope,
 }

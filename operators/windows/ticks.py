@@ -43,14 +43,14 @@ class Ticks:
             dropped = newest - segments.time // tick_ms > MOST_LATE
             self.dropped = dropped if dropped.any() else None
 
-    def rounds(self) -> list[Ints]:
-        """The first runs of all segments, then all second ones, and so on, as long as there are `FEW` segments left. In a
+    def rounds(self, least: int = FEW) -> list[Ints]:
+        """The first runs of all segments, then all second ones, and so on, as long as there are `least` segments left. In a
         round no segment occurs twice.
         """
         if len(self.start) == len(self.segments):
             return [np.arange(len(self.start))]
         sizes = np.bincount(self.rank)
-        wide = max(1, int(np.count_nonzero(sizes >= FEW)))
+        wide = max(1, int(np.count_nonzero(sizes >= least)))
         order = np.argsort(self.rank, kind="stable")
         return np.split(order, np.cumsum(sizes[:wide]))[:-1]
 

@@ -127,6 +127,7 @@ def _state(output: Path) -> dict[str, object]:
         now = documents["engine"]["clock"]
         documents["engine"].pop("ids")
         documents["job"].pop("pii_key")
+        documents["job"].pop("ident")
         documents["job"]["outputs"] = list(documents["job"]["outputs"].values())
         rows: dict[str, object] = {
             name: dict(state.scan(name, b"", 10**9)) for name in state.families() if name not in ("ids", "cooldowns")

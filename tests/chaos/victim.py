@@ -7,7 +7,8 @@ from pathlib import Path
 from integration.outputs import FileOutputs
 from integration.rocks_state import RocksState
 from jobs.cli.shared import compile_document, load_program
-from jobs.embedded import EmbeddedJob, JobPlan
+from jobs.embedded import EmbeddedJob
+from jobs.job_plan import JobPlan
 from operators.store import Changes
 
 STEPS = (
@@ -83,15 +84,15 @@ def run(world: Path, output: Path, step: str, count: int) -> None:
         program=load_program(world / "policy.yaml"),
         compile_policy=compile_document,
         source=str(world / "events.jsonl"),
-        output=output,
+        output=str(output),
         state=output / "state",
         lists=world,
-        config=world / "config.jsonl",
+        config=str(world / "config.jsonl"),
         checkpoint_ms=0,
         batch_size=97,
         pii_key=b"chaos",
     )
-    job = EmbeddedJob(plan, open_state=DyingState, open_outputs=DyingOutputs)
+    job = EmbeddedJob(plan, open_state=DyingState, open_files=DyingOutputs)
     death.pass_by("started")
     job.run()
     death.pass_by("before_close")

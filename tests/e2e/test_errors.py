@@ -163,7 +163,6 @@ def test_a_missing_policy_and_one_that_is_no_policy(shop: Shop) -> None:
 
 
 UNAVAILABLE = {
-    "envelope": ("features:", "features:\n  odd: {envelope: 1m, by: account}"),
     "labels": ("features:", "features:\n  odd: {mean: label.fraud, by: account, over: 1d}"),
 }
 
@@ -174,12 +173,6 @@ def test_parts_of_later_versions_have_their_place_and_say_so(shop: Shop, part: s
     assert (
         said
         == {
-            "envelope": (
-                "policy.yaml:11:19: feature odd: envelope is not available yet\n"
-                "    odd: {envelope: 1m, by: account}\n"
-                "                    ^^\n"
-                "  remove the feature; windows (count, sum, mean, rate, distinct, ...) are available"
-            ),
             "labels": (
                 "policy.yaml:11:3: feature odd: labels are not available yet\n"
                 "    odd: {mean: label.fraud, by: account, over: 1d}\n"

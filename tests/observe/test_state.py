@@ -56,11 +56,11 @@ def test_a_damaged_description_is_refused():
     )
 
 
-def test_aggregates_to_come_say_so():
-    plan = plan_of([replace(COUNT, aggregate="envelope")])
+def test_an_aggregate_without_a_cell_is_refused():
+    plan = plan_of([replace(COUNT, aggregate="median")])
     with pytest.raises(LayoutError) as caught:
         KindObserver(plan, DictStore())
-    assert str(caught.value) == "envelope is not available yet: remove the feature from the policy"
+    assert str(caught.value) == "a row has no cell for median"
 
 
 def test_a_row_has_room_for_64_lists():
