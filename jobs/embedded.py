@@ -26,6 +26,7 @@ from jobs.config_feed import ConfigFeed
 from jobs.engine import Document, Engine
 from jobs.entity_lists import EntityLists
 from jobs.job_plan import JobPlan, Progress, Summary
+from jobs.label_feed import LabelFeed, check_labels
 from jobs.reading import Position, Reader, times_of
 from jobs.rules_seen import note_rules
 from jobs.sweep import Sweep
@@ -58,7 +59,7 @@ class EmbeddedJob:
             self.config: ConfigFeed | None = None
             if plan.config is not None and not is_kafka(plan.config):
                 self.config = ConfigFeed(plan.config, None, needed=True)
-            self.state = open_state(plan.state, [*families, "cooldowns", "ids", "lists"])
+            self.state = open_state(plan.state, [*families, "cooldowns", "ids", "labels", "lists"])
             opened.callback(self.state.close)
             self._open(open_files, open_topics, opened)
             self._opened = opened.pop_all()
@@ -71,6 +72,7 @@ class EmbeddedJob:
     ) -> None:
         """All that may find the state, the outputs or the input unfit."""
         plan = self.plan
+        check_labels(plan.program, plan.labels is not None)
         self._ident = self._identify()
         self._cluster: str | None = None
         self._notices: list[Document] = []
@@ -99,6 +101,7 @@ class EmbeddedJob:
             opened.callback(files.close)
             self.checkpoints = FileCheckpoints(self.state, files, target, self._job)
         source = self._open_source(opened)
+        self._open_labels(opened)
         self.reader = Reader(source, plan.program.policy, plan.batch_size, self._job["positions"].get(self._input))
         self.sweep = Sweep(self.state, self.engine)
         file = Path(plan.source)
@@ -139,6 +142,17 @@ class EmbeddedJob:
         if self.config.found is not None:
             self.config.found.offset = self._job.get("config_offset") or 0
 
+    def _open_labels(self, opened: ExitStack) -> None:
+        """The input of labels, where the last checkpoint left it."""
+        plan = self.plan
+        self.feed: LabelFeed | None = None
+        if plan.labels is None:
+            return
+        self._labels = str(Path(plan.labels).resolve())
+        at = self._job.setdefault("labels", {}).get(self._labels)
+        self.engine.labels = self.feed = LabelFeed(plan.labels, plan.program, at, self._horizon(), plan.follow)
+        opened.callback(self.feed.close)
+
     def _open_source(self, opened: ExitStack) -> Source:
         plan = self.plan
         if is_kafka(plan.source):
@@ -176,6 +190,8 @@ class EmbeddedJob:
             if item is not None:
                 position = item.position
                 self.engine.intake.horizon_ms = self._horizon()
+                if self.feed is not None:
+                    self.feed.horizon_ms = self._horizon()
                 outcome = self.engine.process(item.decoded, item.following, item.payload, item.broken, item.forged)
                 for topic, documents in outcome.documents.items():
                     self._write(topic, documents)
@@ -217,6 +233,8 @@ class EmbeddedJob:
         self.sweep.add_changes(changes)
         if position is not None:
             self._job["positions"][self._input] = position
+        if self.feed is not None:
+            self._job["labels"][self._labels] = self.feed.position()
         self._job["config_offset"] = self.config.found.offset if self.config and self.config.found else None
         self.checkpoints.commit(changes, self._job, self._offsets(position))
         self._dirty, self.checkpointed, self.committed_events = False, True, self.progress.events

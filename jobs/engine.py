@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import Protocol
 
 import numpy as np
 import orjson
+import polars as pl
 
 from integration.config_log import ConfigLine
 from operators.act import Actor
@@ -25,6 +27,7 @@ from operators.documents import dead_letter, status
 from operators.fuses import Fuses
 from operators.intake import settle
 from operators.judge import Emit, judge
+from operators.labels.desk import Changes, LabelDesk
 from operators.layout import Layout
 from operators.model_gate import settle_models
 from operators.modes import standing
@@ -33,7 +36,8 @@ from operators.plan import Program
 from operators.repeats import Block, RecentIds, look, repeated_id
 from operators.scoring import NoScorers, Scorers
 from operators.stamp import Stamped, stamp
-from operators.store import Changes, State
+from operators.store import Changes as StateChanges
+from operators.store import State
 from operators.timeline import NEVER, Timeline, TimelineError
 
 Document = dict[str, object]
@@ -57,6 +61,17 @@ class Outcome:
         self.documents.setdefault(topic, []).append(document)
 
 
+class Labels(Protocol):
+    """Where labels come from."""
+
+    kinds: tuple[str, ...]
+    """Entity kinds that a label may name."""
+
+    def until(self, ingest_ms: int) -> tuple[pl.DataFrame, list[DeadRecord]]:
+        """The labels that are known at a moment of the ingest clock, each once, and the records that are none."""
+        ...
+
+
 class Engine:
     """Stages, their state, and the counts of the final table.
 
@@ -77,8 +92,11 @@ class Engine:
         keep_observed: bool = False,
         scorers: Scorers | None = None,
         choose: Choose | None = None,
+        labels: Labels | None = None,
     ) -> None:
         self.state = state
+        self.labels = labels
+        self.desk = LabelDesk(state.family("labels"), program.label_memory_ms)
         self.scorers = scorers or NoScorers()
         self.emit = emit
         self.pii_key = pii_key
@@ -244,7 +262,8 @@ class Engine:
         if part.program is not self.program:
             self._replan(part.program)
         started = perf_counter()
-        observed = observe(part.frame, part.program, self.observers)
+        changes = None if self.labels is None else self._take_labels(self.labels, part, outcome)
+        observed = observe(part.frame, part.program, self.observers, changes)
         started = self._spent("observe", started)
         judged = judge(part, observed, emit=self.emit, pii_key=self.pii_key, scorers=self.scorers)
         started = self._spent("judge", started)
@@ -261,6 +280,7 @@ class Engine:
         self.counts["judged"] += judged.judged
         self.counts["unscored"] += judged.unscored.total()
         self.counts["late"] += observed.late_dropped
+        self.counts.update(observed.labels)
         self.rules.update(judged.counts)
         self.rules.update(
             {(rule, "acted" if mode == "live" else "shadow_acted"): n for (rule, mode), n in acted.acted.items()}
@@ -268,6 +288,16 @@ class Engine:
         self.rules.update(
             {(rule, "cooled" if mode == "live" else "shadow_cooled"): n for (rule, mode), n in acted.cooled.items()}
         )
+
+    def _take_labels(self, labels: Labels, part: Stamped, outcome: Outcome) -> Changes:
+        """What the labels change that are known at the part's last event."""
+        due, dead = labels.until(int(part.frame["ingest_time"].to_physical()[-1]))
+        for record in dead:
+            outcome.add("deadletter", dead_letter(self.base.name, record))
+        self.counts["dead"] += len(dead)
+        changes, counts = self.desk.take(due, labels.kinds)
+        self.counts.update(counts)
+        return changes
 
     def _spent(self, stage: str, started: float) -> float:
         now = perf_counter()
@@ -295,11 +325,11 @@ class Engine:
     @property
     def needs_checkpoint(self) -> bool:
         """True when changed rows fill half of a cache: they may not be evicted before they are written."""
-        return any(observer.needs_flush for observer in self.observers.values())
+        return self.desk.needs_flush or any(observer.needs_flush for observer in self.observers.values())
 
-    def changes(self) -> Changes:
+    def changes(self) -> StateChanges:
         """All that changed since the last call. The caller commits it, or ends: there is no second chance for these rows."""
-        changes = Changes()
+        changes = StateChanges()
         for name, observer in self.observers.items():
             keys, values = observer.take_dirty()
             changes.rows[f"rows:{name}"] = (list(keys), list(values))
@@ -309,6 +339,7 @@ class Engine:
         cooled = self.cooldowns.take_dirty()
         changes.rows["cooldowns"] = ([key for key, _ in cooled], [value for _, value in cooled])
         changes.rows["ids"] = self._new_ids()
+        changes.rows["labels"] = self.desk.take_dirty()
         changes.documents["engine"] = orjson.dumps(
             {
                 "format": FORMAT,

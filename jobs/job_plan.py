@@ -29,6 +29,7 @@ class JobPlan:
     state: Path
     lists: Path
     config: str | None = None
+    labels: str | None = None
     emit: Emit = "hits"
     follow: bool = False
     checkpoint_ms: int = 1_000

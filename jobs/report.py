@@ -1,5 +1,6 @@
 """The table at the end of a run: what each rule found, and what came of it."""
 
+from collections.abc import Mapping
 from io import StringIO
 
 from rich.console import Console
@@ -20,6 +21,8 @@ def summary_text(
     if program.rules:
         console.print(rule_table(program, summary, measured))
     console.print(counts_line(summary))
+    if summary.counts.get("labels"):
+        console.print(labels_line(summary.counts))
     return out.getvalue()
 
 
@@ -56,6 +59,23 @@ def counts_line(summary: Summary) -> str:
         )
     ]
     return f"{summary.events:,} events read: " + ", ".join(parts)
+
+
+def labels_line(counts: Mapping[str, int]) -> str:
+    """What became of the labels, in one line."""
+    parts = [
+        f"{counts[name]:,} {words}"
+        for name, words in (
+            ("labels_repeated", "repeated"),
+            ("labels_corrected", "corrections"),
+            ("labels_stale", "older than what was known"),
+            ("labels_unknown", "of an entity that was not known"),
+            ("labels_late", "too late for a window"),
+            ("labels_expired", "of an event that is forgotten"),
+        )
+        if counts.get(name)
+    ]
+    return f"{counts.get('labels', 0):,} labels" + (": " if parts else "") + ", ".join(parts)
 
 
 def _share(part: int, whole: int) -> str:

@@ -10,6 +10,7 @@ from integration.config_file import ConfigFile
 from integration.sources import open_source
 from jobs.engine import Engine, Outcome
 from jobs.entity_lists import EntityLists
+from jobs.label_feed import LabelFeed
 from jobs.reading import Reader, times_of
 from operators.clock import AHEAD_MS
 from operators.config_records import Choose
@@ -31,6 +32,7 @@ class Simulation:
     source: str
     lists: Path
     config: Path | None = None
+    labels: str | None = None
     batch_size: int = 16_384
     keep_observed: bool = False
     wall: Callable[[], float] = time.time
@@ -61,6 +63,8 @@ class Simulation:
         policy = self.program.policy
         source = open_source(self.source, time_of=partial(times_of, policy), horizon_ms=horizon)
         reader = Reader(source, policy, self.batch_size, None)
+        feed = None if self.labels is None else LabelFeed(self.labels, self.program, None, horizon)
+        engine.labels = feed
         try:
             for item in reader:
                 if item is None:
@@ -70,3 +74,5 @@ class Simulation:
                     state.commit(engine.changes())
         finally:
             reader.close()
+            if feed is not None:
+                feed.close()

@@ -24,6 +24,7 @@ class Sweep:
             return
         for name, observer in self._engine.observers.items():
             self._stretch(f"rows:{name}", changes, lambda values, o=observer: o.expired(values, now))
+        self._stretch("labels", changes, lambda values: self._engine.desk.expired(values, now))
         self._stretch("cooldowns", changes, lambda values: cooldowns_expired(values, now))
 
     def _stretch(self, family: str, changes: Changes, expired) -> None:  # type: ignore[no-untyped-def]

@@ -1,19 +1,21 @@
 """The state of one entity kind: rows in, answers out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from operators.entity_table import EntityTable, heads
+from operators.labels.part import LabelPart
 from operators.layout import Layout, Rows
 from operators.plan import KindPlan
 from operators.scatter import Part
 from operators.store import Store
 from operators.windows import KERNELS
 from operators.windows.cells import Cells, put, take
+from operators.windows.labelled import Labelled, labelled
 from operators.windows.segments import MOST_ROWS, Bools, Floats, Ints, Segments
 
 _LEAST_CUT = 256
@@ -34,6 +36,10 @@ class PartAnswer:
     flags: npt.NDArray[np.uint64]
     coverage: npt.NDArray[np.float32] | None
     late_dropped: int
+    unknown: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    """Changes of labels, by their number, that came for an entity that was not known."""
+    too_late: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    """Changes of labels that no window reaches any more."""
 
 
 class KindObserver:
@@ -65,34 +71,61 @@ class KindObserver:
 
     # events
 
-    def update(self, part: Part) -> PartAnswer:
-        """Counts the events of a part and gives what each sees; O(rows log rows), Python only once an entity."""
+    def update(self, part: Part, labels: LabelPart | None = None) -> PartAnswer:
+        """Counts the events of a part, and the labels among them, and gives what each event sees.
+
+        O(rows log rows), Python only once an entity.
+        """
         # Rows in use cannot be evicted, so what is looked at together is a quarter of the cache at most.
         size = min(MOST_ROWS, max(_LEAST_CUT, self._table.cache_bytes // (4 * self._table.row_bytes)))
-        cuts = range(0, len(part), size)
-        if len(cuts) <= 1:
-            return self._update(part) if len(part) else self._nothing()
-        answers = [self._update(part.cut(start, min(start + size, len(part)))) for start in cuts]
+        pieces = list(_pieces(part, labels, size))
+        if len(pieces) <= 1:
+            return self._update(part, labels) if pieces else self._nothing()
+        answers = [self._update(*piece) for piece in pieces]
         values = {name: np.concatenate([a.values[name] for a in answers]) for name in answers[0].values}
         coverage = None
         if any(a.coverage is not None for a in answers):
             whole = (np.ones(len(a.flags), np.float32) if a.coverage is None else a.coverage for a in answers)
             coverage = np.concatenate(list(whole))
         return PartAnswer(
-            values, np.concatenate([a.flags for a in answers]), coverage, sum(a.late_dropped for a in answers)
+            values,
+            np.concatenate([a.flags for a in answers]),
+            coverage,
+            sum(a.late_dropped for a in answers),
+            np.concatenate([a.unknown for a in answers]),
+            np.concatenate([a.too_late for a in answers]),
         )
 
     def _nothing(self) -> PartAnswer:
         values = {feature.name: np.empty(0) for feature in self.plan.features}
         return PartAnswer(values, np.empty(0, np.uint64), None, 0)
 
-    def _update(self, part: Part) -> PartAnswer:
-        encoded = part.keys.to_arrow().dictionary_encode()
-        slots = self._table.locate(pl.Series(encoded.dictionary, dtype=pl.Binary).to_list())
-        codes = encoded.indices.to_numpy().astype(np.uint16)
-        answer = _run(self.plan, self._table.rows, slots, codes, part)
+    def _update(self, part: Part, labels: LabelPart | None) -> PartAnswer:
+        if labels is None or not len(labels):
+            slots, codes = self._locate(part.keys)
+            seen = self._labelled(part, _no_labels(part), slots[codes])
+        else:
+            both, places = self._locate(pl.concat([labels.keys, part.keys]))
+            seen = self._labelled(part, labels, both[places])
+            found, codes = np.unique(places[len(labels) :], return_inverse=True)
+            slots, codes = both[found], codes.astype(np.uint16)
+        answer = _run(self.plan, self._table.rows, slots, codes, part, seen) if len(part) else self._nothing()
         self._table.mark_dirty(slots)
+        if seen is not None:
+            self._table.mark_dirty(seen.slots)
+            answer.unknown, answer.too_late = seen.unknown, seen.late
         return answer
+
+    def _locate(self, keys: pl.Series) -> tuple[Ints, npt.NDArray[np.uint16]]:
+        """Rows of the different entities, and the number of each key's among them."""
+        encoded = keys.to_arrow().dictionary_encode()
+        slots = self._table.locate(pl.Series(encoded.dictionary, dtype=pl.Binary).to_list())
+        return slots, encoded.indices.to_numpy().astype(np.uint16)
+
+    def _labelled(self, part: Part, labels: LabelPart, slots: Ints) -> Labelled | None:
+        if not self.plan.reads_labels:
+            return None
+        return labelled(self.plan, self._table.rows, slots, part, labels)
 
     # lists
 
@@ -147,15 +180,10 @@ class KindObserver:
         row = self._table.peek(key)
         head = row["head"][0].copy()
         at = np.array([at_ms], np.int64)
+        part, slot = Part(pl.Series([key]), at, at, at, {}), np.zeros(1, np.int64)
+        seen = labelled(self.plan, row, slot, part, _no_labels(part), mute=True) if self.plan.reads_labels else None
         known = bool(head["used"]) and at_ms - int(head["last_ingest"]) <= self.plan.longest_ms
-        answer = _run(
-            self.plan,
-            row,
-            np.zeros(1, np.int64),
-            np.zeros(1, np.uint16),
-            Part(pl.Series([key]), at, at, at, {}),
-            mute=True,
-        )
+        answer = _run(self.plan, row, slot, np.zeros(1, np.uint16), part, seen, mute=True)
         features = {name: None if np.isnan(value[0]) else float(value[0]) for name, value in answer.values.items()}
         return {
             "features": features,
@@ -166,31 +194,61 @@ class KindObserver:
         }
 
 
+def _pieces(part: Part, labels: LabelPart | None, size: int) -> Iterator[tuple[Part, LabelPart | None]]:
+    """A part, and the labels among its rows, in pieces of at most `size` rows and labels together."""
+    if labels is None or not len(labels):
+        for start in range(0, len(part), size):
+            yield part.cut(start, min(start + size, len(part))) if len(part) > size else part, None
+        return
+    together = np.arange(len(labels)) + labels.before
+    begin_row = begin_label = 0
+    for stop in range(size, len(part) + len(labels) + size, size):
+        end_label = int(np.searchsorted(together, stop))
+        end_row = min(stop - end_label, len(part))
+        yield part.cut(begin_row, end_row), labels.cut(begin_label, end_label, begin_row)
+        begin_row, begin_label = end_row, end_label
+
+
+def _no_labels(part: Part) -> LabelPart:
+    none, nothing = np.empty(0, np.int64), np.empty(0, np.float64)
+    return LabelPart(part.keys.clear(), none, none, none, none, np.empty(0, object), nothing, nothing, none)
+
+
 def _run(
-    plan: KindPlan, rows: Rows, slots: Ints, codes: npt.NDArray[np.uint16], part: Part, mute: bool = False
+    plan: KindPlan,
+    rows: Rows,
+    slots: Ints,
+    codes: npt.NDArray[np.uint16],
+    part: Part,
+    seen: Labelled | None = None,
+    mute: bool = False,
 ) -> PartAnswer:
-    """Counts a part in `rows` at `slots`, one for each of the entities that `codes` number, and gives its answer."""
+    """Counts a part in `rows` at `slots`, one for each of the entities that `codes` number, and gives its answer.
+
+    `seen`: what its events see of labels, which are counted before."""
     head = take(rows, "head", slots)
     segments = Segments(codes, part.time, part.ingest, part.columns, head, plan.longest_ms, mute)
     cells = Cells(rows, slots, segments)
     back = np.empty_like(segments.order)
     back[segments.order] = np.arange(len(back))
-    found: dict[str, Floats] = {}
+    found: dict[str, Floats] = {} if seen is None else dict(seen.values)
+    if seen is not None and seen.dropped is not None:
+        cells.drop(seen.dropped[segments.order])
     for feature in plan.features:
         if feature.fingerprint not in found:
             found[feature.fingerprint] = KERNELS[feature.aggregate](feature, segments, cells)[back]
     answer = PartAnswer(
         values={feature.name: found[feature.fingerprint] for feature in plan.features},
         flags=head["flags"][codes],
-        coverage=_coverage(cells, back),
+        coverage=_coverage(cells, back, seen),
         late_dropped=0 if cells.dropped is None else int(np.count_nonzero(cells.dropped)),
     )
     put(rows, "head", slots, _after(head, segments, cells))
     return answer
 
 
-def _coverage(cells: Cells, back: Ints) -> npt.NDArray[np.float32] | None:
-    least = None
+def _coverage(cells: Cells, back: Ints, seen: Labelled | None) -> npt.NDArray[np.float32] | None:
+    least = None if seen is None or seen.share is None else seen.share[cells.segments.order]
     for grid in cells.grids.values():
         share = grid.share()
         if share is not None:

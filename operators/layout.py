@@ -42,6 +42,8 @@ HEAD = np.dtype(
 )
 ENTRY = np.dtype([("hash", "<u8"), ("time", "<i8")])
 MOST_LISTS = 64
+LABEL_CLOCK = "label_clock.newest"
+"""Field of the rows of a kind that reads labels: newest time of an event or a label, ms."""
 
 
 class LayoutError(ValueError):
@@ -99,6 +101,8 @@ class Layout:
                 f"entity {plan.name} has {len(plan.lists)} lists, a row holds at most {MOST_LISTS}: remove some"
             )
         cells = {f.fingerprint: Cell(f.fingerprint, f.aggregate, f.held_panes, f.cap) for f in plan.features}
+        if any(f.label is not None for f in plan.features):
+            cells["label_clock"] = Cell("label_clock", "label_clock", 0, 0)
         return cls(plan.name, plan.lists, tuple(cells.values()))
 
     @cached_property

@@ -6,13 +6,15 @@ An event sees what came before it and itself, wherever batches are cut and whate
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from operators.kind_observer import KindObserver, PartAnswer
+from operators.labels.desk import Changes
+from operators.labels.part import scatter_labels
 from operators.plan import KindPlan, Program, RatioPlan
 from operators.scatter import Hashes, Part, gather_coverage, gather_flags, gather_floats, scatter
 
@@ -29,12 +31,15 @@ class Observed:
                   window with the least; None where every event has all of it
     late_dropped  entities of events that were too old for a window
     nulls         by kind: events without an entity of it
+    labels        changes of labels that came for an entity that was not known (`labels_unknown`), or that no window
+                  reaches any more (`labels_late`)
     """
 
     frame: pl.DataFrame
     coverage: dict[str, npt.NDArray[np.float32] | None]
     late_dropped: int
     nulls: dict[str, int]
+    labels: dict[str, int] = field(default_factory=dict)
 
 
 def flags_name(kind: str) -> str:
@@ -51,8 +56,12 @@ class Answered:
     nulls: int
 
 
-def observe(frame: pl.DataFrame, program: Program, observers: Mapping[str, KindObserver]) -> Observed:
+def observe(
+    frame: pl.DataFrame, program: Program, observers: Mapping[str, KindObserver], changes: Changes | None = None
+) -> Observed:
     """Updates the state of every entity of `frame` and joins the answers; O(rows log rows). Rows are in arrival order.
+
+    `changes`: what labels changed up to the last row's ingest time.
 
     Kinds without an observer keep no state. A feature that an observer's newer plan dropped is NULL.
     """
@@ -61,7 +70,8 @@ def observe(frame: pl.DataFrame, program: Program, observers: Mapping[str, KindO
     for name, plan in program.kinds.items():
         if name in observers:
             part = scatter(frame, plan, hashes)
-            answered[name] = Answered(part.row, observers[name].update(part), part.nulls)
+            labels = scatter_labels(changes, plan, part) if changes and plan.reads_labels else None
+            answered[name] = Answered(part.row, observers[name].update(part, labels), part.nulls)
     return join(frame, program, answered)
 
 
@@ -69,6 +79,7 @@ def join(frame: pl.DataFrame, program: Program, answered: Mapping[str, Answered]
     """The second half of `observe`, for a runtime whose observers are elsewhere: answers by kind as columns."""
     columns: list[pl.Series] = []
     observed = Observed(frame, {}, 0, {})
+    unknown, too_late = [], []
     for name, plan in program.kinds.items():
         if name not in answered:
             continue
@@ -80,6 +91,11 @@ def join(frame: pl.DataFrame, program: Program, answered: Mapping[str, Answered]
         )
         observed.late_dropped += found.answer.late_dropped
         observed.nulls[name] = found.nulls
+        unknown.append(found.answer.unknown)
+        too_late.append(found.answer.too_late)
+    for name, numbers_of in (("labels_unknown", unknown), ("labels_late", too_late)):
+        if count := len(np.unique(np.concatenate(numbers_of))) if numbers_of else 0:
+            observed.labels[name] = count
     numbers = [column.name for column in columns if column.dtype == pl.Float64]
     observed.frame = frame.with_columns(columns).with_columns(pl.col(numbers).fill_nan(None))
     if program.ratios:

@@ -83,6 +83,10 @@ class KindPlan:
     """Names of the lists of this kind; the position is the bit."""
 
     @property
+    def reads_labels(self) -> bool:
+        return any(f.label is not None for f in self.features)
+
+    @property
     def stateful(self) -> bool:
         """False for a kind that is only a target: no row is kept for it."""
         return bool(self.features or self.lists)

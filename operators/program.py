@@ -378,13 +378,6 @@ class _Compiler:
             )
             return None
         of_label = isinstance(argument, str) and argument.startswith("label.")
-        if of_label:
-            self.problem(
-                at,
-                f"feature {name}: labels are not available yet",
-                hint="remove the feature, or read a field of the event",
-            )
-            return None
         if of_label and not self._reads_label(name, spec):
             return None
         types = self._types(name, spec)

@@ -17,7 +17,7 @@ class DeadLetter(Output):
     source: Position
     """Where the record stands."""
     stage: str
-    """What refused it: decode or stamp."""
+    """What refused it: decode, stamp or labels."""
     reason: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$", examples=["wrong_type"])]
     """The reason as a word, to count by.
 

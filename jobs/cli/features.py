@@ -13,6 +13,8 @@ from integration.logs import configure_logs
 from jobs.cli.progress import show_progress
 from jobs.cli.shared import CommandError, compile_document, load_program, mendable
 from jobs.job_plan import Progress
+from jobs.label_feed import check_labels
+from jobs.report import labels_line
 from jobs.simulation import Simulation
 from operators.program import without_rules
 
@@ -23,6 +25,7 @@ def command(
     policy: Annotated[Path, typer.Argument(help="The policy, YAML or JSON.")],
     input: Annotated[str, typer.Option(help="Events, as for `watchgate run`.")],
     output: Annotated[Path, typer.Option(help="The parquet file to write.")],
+    labels: Annotated[str | None, typer.Option(help="Labels, as for `watchgate run`.")] = None,
     lists: Annotated[Path | None, typer.Option(help="Folder of the policy's list files.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, max=65_536)] = 16_384,
 ) -> None:
@@ -30,8 +33,15 @@ def command(
     configure_logs()
     with mendable():
         program = without_rules(load_program(policy))
+        check_labels(program, labels is not None)
         simulation = Simulation(
-            program, compile_document, input, lists or policy.parent, batch_size=batch_size, keep_observed=True
+            program,
+            compile_document,
+            input,
+            lists or policy.parent,
+            labels=labels,
+            batch_size=batch_size,
+            keep_observed=True,
         )
         draft = output.with_name(output.name + ".tmp")
         schema = pa.schema(
@@ -69,3 +79,5 @@ def command(
     print(
         f"{rows:,} events with {len(program.features)} features in {output}; {counts['dead']:,} dead letters and {counts['repeated']:,} repeated left out"
     )
+    if labels is not None:
+        print(labels_line(counts))

@@ -52,6 +52,12 @@ def command(
             help="Config log with modes, as written by `watchgate mode set`: a file or kafka://HOST:PORT/TOPIC."
         ),
     ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            help="Labels that say later what events were: .jsonl, .jsonl.gz, .csv or .parquet, by `known_at`."
+        ),
+    ] = None,
     lists: Annotated[
         Path | None, typer.Option(help="Folder of the policy's list files; the policy's own folder unless given.")
     ] = None,
@@ -107,6 +113,7 @@ def command(
             state=state or Path(output) / "state",
             lists=lists or policy.parent,
             config=config,
+            labels=labels,
             emit="all" if emit == "all" else "hits",
             follow=follow,
             checkpoint_ms=interval,

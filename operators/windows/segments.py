@@ -58,7 +58,7 @@ class Segments:
         first = np.flatnonzero(begins)
         known = head["used"] != 0
         lapsed = ~known | (ingest[first] - head["last_ingest"] > longest_ms)
-        ingest = self._running(ingest, begins, np.where(known, head["last_ingest"], ingest[first]))
+        ingest = running(ingest, begins, np.where(known, head["last_ingest"], ingest[first]))
         self.last_ingest = ingest[np.append(first[1:], rows) - 1]
         if rows > 1 and int(ingest.max()) - int(ingest.min()) > longest_ms:
             gap = np.flatnonzero((ingest[1:] - ingest[:-1] > longest_ms) & ~begins[1:]) + 1
@@ -76,7 +76,7 @@ class Segments:
             self.fresh = ~opens | lapsed[self.entity]
             self.final = np.flatnonzero(np.append(opens[1:], True))
         self.before = np.where(self.fresh, self.time[self.start], head["t_max"][self.entity])
-        self.newest = self._running(self.time, begins, self.before)
+        self.newest = running(self.time, begins, self.before)
         self.ordered = self.newest is self.time
         """No event is older than one before it."""
         self.until = self.newest[self.stop - 1]
@@ -123,16 +123,17 @@ class Segments:
         clipped = np.clip(time - self._base, 0, self._span - 1)
         return np.searchsorted(self._axis, seg.astype(np.int64) * self._span + clipped)
 
-    def _running(self, values: Ints, begins: Bools, initial: Ints) -> Ints:
-        """Running maximum from `initial` in each run; `values` itself where nothing falls."""
-        first = np.flatnonzero(begins)
-        rises = (values[1:] >= values[:-1]) | begins[1:]
-        if rises.all() and (values[first] >= initial).all():
-            return values
-        base = min(int(values.min()), int(initial.min()))
-        span = max(int(values.max()), int(initial.max())) - base + 1
-        raised = values - base
-        raised[first] = np.maximum(raised[first], initial - base)
-        shift = (np.cumsum(begins) - 1) * span
-        running: Ints = np.maximum.accumulate(raised + shift) - shift + base
-        return running
+
+def running(values: Ints, begins: Bools, initial: Ints) -> Ints:
+    """Running maximum from `initial` in each run of rows; `values` itself where nothing falls."""
+    first = np.flatnonzero(begins)
+    rises = (values[1:] >= values[:-1]) | begins[1:]
+    if rises.all() and (values[first] >= initial).all():
+        return values
+    base = min(int(values.min()), int(initial.min()))
+    span = max(int(values.max()), int(initial.max())) - base + 1
+    raised = values - base
+    raised[first] = np.maximum(raised[first], initial - base)
+    shift = (np.cumsum(begins) - 1) * span
+    running: Ints = np.maximum.accumulate(raised + shift) - shift + base
+    return running

@@ -16,6 +16,7 @@ import pytest
 from integration.outputs import TOPICS
 from integration.rocks_state import RocksState
 from operators.cooldowns import expired
+from schemas.cloudevents import iso
 from tests.chaos.victim import STEPS, run
 
 KILLS = int(os.environ.get("WATCHGATE_KILLS", "30"))
@@ -36,10 +37,14 @@ features:
   spend_10m: {sum: amount, by: account, over: 10m}
   last_10m:  {last: amount, by: account, over: 10m}
   names_10m: {distinct: account, by: ip, over: 10m, cap: 4}
+  new_ip:    {first_seen: ip, by: account, over: 10m, cap: 4}
+  bad_10m:   {sum: label.fraud, by: account, over: 10m}
+  risk_5m:   {mean: label.fraud, by: account, over: 5m, delay: 1m}
   age:       {age: account}
 rules:
   burst: {on: post, when: posts_1m >= 4, action: limit, target: account, cooldown: 30s, max_actions: 40/5m, mode: live, warmup: ignore}
   spend: {on: post, when: spend_10m >= 300 OR last_10m > 95, action: review, target: account, cooldown: 20s, mode: shadow}
+  again: {when: bad_10m >= 2 AND risk_5m > 0.4 AND new_ip = 1, action: review, target: account, cooldown: 20s, mode: live, warmup: ignore}
   crowd: {on: vote, when: "names_10m >= 3 AND NOT in_list(account, 'vip')", action: block, target: ip, mode: live 50%}
 """
 
@@ -81,12 +86,48 @@ def _records(seed: int, count: int) -> list[bytes]:
     return records
 
 
+def _labels(seed: int, records: list[bytes]) -> list[bytes]:
+    """Labels of some events in the order in which they are known, with repeats, corrections, late and broken ones."""
+    rng = random.Random(seed)
+    labels: list[tuple[int, bytes]] = []
+    for record in records:
+        try:
+            event = orjson.loads(record)
+        except orjson.JSONDecodeError:
+            continue
+        if rng.randrange(3) or not isinstance(event["account"], str) or event["at"] > START + 10**8:
+            continue
+        known = event["at"] + rng.choice((0, 1_000, 45_000, 120_000, 900_000))
+        label = {
+            "event_id": event["id"],
+            "name": "fraud",
+            "value": rng.random() < 0.4,
+            "keys": {"account": event["account"]},
+        }
+        label |= {"event_time": iso(event["at"]), "known_at": iso(known), "amount": 1.5, "source": "chaos"}
+        labels.append((known, orjson.dumps(label)))
+        match rng.randrange(12):
+            case 0:
+                labels.append((known, orjson.dumps(label)))
+            case 1:
+                corrected = label | {"value": rng.choice((0, 1, None)), "known_at": iso(known + 30_000)}
+                labels.append((known + 30_000, orjson.dumps(corrected)))
+            case 2:
+                labels.append((known, orjson.dumps(label | {"value": "yes"})))
+            case 3:
+                labels.append((known, orjson.dumps(label | {"keys": {"account": "stranger"}, "event_id": "none"})))
+    labels.sort(key=lambda pair: pair[0])
+    return [label for _, label in labels]
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     (folder / "policy.yaml").write_text(POLICY)
     (folder / "vip.txt").write_text("a1\na7\n")
-    (folder / "events.jsonl").write_bytes(b"\n".join(_records(1, 3_000)) + b"\n")
+    records = _records(1, 3_000)
+    (folder / "events.jsonl").write_bytes(b"\n".join(records) + b"\n")
+    (folder / "labels.jsonl").write_bytes(b"\n".join(_labels(2, records)) + b"\n")
     promote = {
         "key": "mode/spend",
         "value": {"mode": "live"},
@@ -152,6 +193,9 @@ def test_the_world_is_worth_killing(world: Path) -> None:
     assert {"broken_json", "wrong_type", "future_time", "too_large"} <= reasons
     counts = _state(world / "whole")["documents"]["engine"]["counts"]  # type: ignore[index]
     assert counts["repeated"] > 10 and counts["late"] > 10
+    assert all(counts[f"labels_{what}"] > 10 for what in ("repeated", "corrected", "unknown"))
+    assert {orjson.loads(line)["stage"] for line in files["deadletter"].splitlines()} == {"decode", "labels"}
+    assert b'"rule":"again"' in files["verdicts"]
     modes = {orjson.loads(line)["epoch"] for line in files["verdicts.shadow"].splitlines()}
     assert modes == {"t1:0", "t1:1", "t1:2"}
 

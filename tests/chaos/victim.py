@@ -88,6 +88,7 @@ def run(world: Path, output: Path, step: str, count: int) -> None:
         state=output / "state",
         lists=world,
         config=str(world / "config.jsonl"),
+        labels=str(world / "labels.jsonl"),
         checkpoint_ms=0,
         batch_size=97,
         pii_key=b"chaos",

@@ -162,27 +162,6 @@ def test_a_missing_policy_and_one_that_is_no_policy(shop: Shop) -> None:
     assert "policy.yaml" in error_of(shop, "rules", "check", shop.policy)
 
 
-UNAVAILABLE = {
-    "labels": ("features:", "features:\n  odd: {mean: label.fraud, by: account, over: 1d}"),
-}
-
-
-@pytest.mark.parametrize("part", UNAVAILABLE)
-def test_parts_of_later_versions_have_their_place_and_say_so(shop: Shop, part: str) -> None:
-    said = policy_error(shop, UNAVAILABLE[part])
-    assert (
-        said
-        == {
-            "labels": (
-                "policy.yaml:11:3: feature odd: labels are not available yet\n"
-                "    odd: {mean: label.fraud, by: account, over: 1d}\n"
-                "    ^^^\n"
-                "  remove the feature, or read a field of the event"
-            ),
-        }[part]
-    )
-
-
 # state and output folders
 
 

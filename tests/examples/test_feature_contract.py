@@ -76,6 +76,7 @@ def test_every_event_sees_what_the_table_says(title, page, tmp_path):
     for inputs, answers, rows in streams(body):
         records = [record(number, rows, inputs) for number in range(len(rows))]
         (tmp_path / "events.jsonl").write_text("\n".join(records) + "\n", encoding="utf-8")
+        write_labels(body, rows, tmp_path)
         seen = features(tmp_path)
         for number, row in enumerate(rows):
             for name in answers:
@@ -88,12 +89,27 @@ def test_every_event_sees_what_the_table_says(title, page, tmp_path):
                 assert same, f"{title}, row {number + 1}, {name}: {got}, the page says {says or 'NULL'}"
 
 
+def write_labels(body, rows, folder):
+    """The labels of a section, if it has any; the events they are of are those of `rows`."""
+    for found in TABLE.finditer(body):
+        names, labels = table_of(found[0].splitlines())
+        if names[0] == "label of":
+            (folder / "labels.jsonl").write_text("".join(label_record(label, rows) + "\n" for label in labels))
+
+
+def label_record(label, rows):
+    number = next(i for i, row in enumerate(rows) if row["at"] == label["label of"])
+    record = {"event_id": f"e{number}", "name": "fraud", "value": int(label["value"])}
+    record |= {"event_time": instant(label["label of"]), "known_at": instant(label["known at"])}
+    return json.dumps(record | {"keys": {"account": rows[number]["account"]}})
+
+
 def features(folder):
     """The features of every event, by id."""
-    done = run_command(
-        "features",
-        *(str(folder / "policy.yaml"), "--input", str(folder / "events.jsonl"), "--output", str(folder / "f.parquet")),
-    )
+    given = ["--input", str(folder / "events.jsonl"), "--output", str(folder / "f.parquet")]
+    if (folder / "labels.jsonl").exists():
+        given += ["--labels", str(folder / "labels.jsonl")]
+    done = run_command("features", str(folder / "policy.yaml"), *given)
     assert done.status == 0, done.err
     return {row["id"]: row for row in pl.read_parquet(folder / "f.parquet").to_dicts()}
 
@@ -122,5 +138,6 @@ def test_rows_are_as_large_as_the_page_says(page, panes, cap):
         says = eval(row["bytes"].strip("`"), {"ceil": math.ceil, "panes": panes, "cap": cap})
         for name in row["aggregate"].split(", "):
             if name != "ratio":
-                layout = Layout("account", (), (Cell("f", name, panes, cap),))
+                kind = f"label_{name.split()[0]}" if name.endswith("of a label") else name
+                layout = Layout("account", (), (Cell("f", kind, panes, cap),))
                 assert layout.dtype.itemsize - HEAD.itemsize == says, name
