@@ -235,6 +235,6 @@ def test_many_labels_of_one_entity_in_one_part(monkeypatch):
 def test_what_is_known_of_an_entity_now():
     world = World()
     world.run(
-        [("a", START, START), ("a", START + MINUTE, START + MINUTE)], [Label("a", "e0", "fraud", 1.0, START, START)]
+        [("a", START, START), ("a", START + MINUTE, START + MINUTE)], [Label("a", "e0", "fraud", 1.0, START, START + 1)]
     )
     assert world.observer.read(b"a", START + MINUTE)["features"]["bad_10m"] == 1.0
