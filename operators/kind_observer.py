@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from operators.calibration import Calibration
 from operators.entity_table import EntityTable, heads
 from operators.labels.part import LabelPart
 from operators.layout import Layout, Rows
@@ -57,6 +58,7 @@ class KindObserver:
         layout = Layout.of(plan)
         self.know(layout)
         self._table = EntityTable(layout, store, cache_bytes, self.layouts)
+        self._calibration = Calibration(store)
 
     def know(self, layout: Layout) -> None:
         """Adds a layout that rows in the store may have."""
@@ -76,6 +78,12 @@ class KindObserver:
 
         O(rows log rows), Python only once an entity.
         """
+        answer = self._count(part, labels)
+        if self.plan.tests:
+            answer.values.update(self._calibration.update(self.plan.tests, part, answer.values))
+        return answer
+
+    def _count(self, part: Part, labels: LabelPart | None) -> PartAnswer:
         # Rows in use cannot be evicted, so what is looked at together is a quarter of the cache at most.
         size = min(MOST_ROWS, max(_LEAST_CUT, self._table.cache_bytes // (4 * self._table.row_bytes)))
         pieces = list(_pieces(part, labels, size))
@@ -161,8 +169,12 @@ class KindObserver:
         return 2 * self.dirty_bytes > self._table.cache_bytes
 
     def take_dirty(self) -> tuple[list[bytes], list[bytes]]:
-        """Keys and values of the rows that changed since the last call."""
-        return self._table.take_dirty()
+        """Keys and values of the rows that changed since the last call, and of what p-values are made of."""
+        keys, values = self._table.take_dirty()
+        for key, value in self._calibration.take_dirty():
+            keys.append(key)
+            values.append(value)
+        return keys, values
 
     def expired(self, values: Sequence[bytes], now_ms: int) -> Bools:
         """Which stored values can be deleted: idle on the ingest clock for twice the longest window, and on no list."""

@@ -113,6 +113,10 @@ def gather(plan: KindPlan, row: npt.NDArray[np.int64], answer: PartAnswer, heigh
             columns.append(pl.Series(feature.name, np.full(height, np.nan)))
         else:
             columns.append(gather_floats(values, row, height, each).alias(feature.name))
+    for test in plan.tests:
+        sign = -1.0 if test.level is None else 1.0  # of several entities the least p-value, and any discovery
+        tested = sign * answer.values.get(test.name, np.full(len(row), np.nan))
+        columns.append((sign * gather_floats(tested, row, height, each)).alias(test.name))
     return columns
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 from operators.choices import Choices
 from operators.expressions import Compiled, Type
@@ -71,6 +72,25 @@ class FeaturePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class TestPlan:
+    """A column of p-values, or of discoveries, of one feature.
+
+    `feature` is its name and `print` its definition; `counts` the filter of the events that it counts, None for all. With a
+    `level` the column says which events are discoveries (1 or 0) among those that the filter `tests` lets through.
+    """
+
+    __test__: ClassVar[bool] = False
+
+    name: str
+    feature: str
+    print: str
+    counts: str | None
+    level: float | None = None
+    tests: str | None = None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class KindPlan:
     """One entity kind: how its key is made, which features and lists its rows hold."""
 
@@ -81,6 +101,7 @@ class KindPlan:
     features: tuple[FeaturePlan, ...]
     lists: tuple[str, ...]
     """Names of the lists of this kind; the position is the bit."""
+    tests: tuple[TestPlan, ...] = ()
 
     @property
     def reads_labels(self) -> bool:

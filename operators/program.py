@@ -14,6 +14,7 @@ import orjson
 
 from operators.choices import NO_CHOICES, Choices
 from operators.expressions import Compiled, ExpressionError, ListRef, Scope, Type, compile_expression
+from operators.expressions.p_values import p_column
 from operators.plan import (
     DAY_MS,
     Bounded,
@@ -25,11 +26,13 @@ from operators.plan import (
     RatioPlan,
     RulePlan,
     Step,
+    TestPlan,
 )
 from operators.program_models import ModelCompiler
+from operators.program_tests import discovery, discovery_column, with_tests
 from operators.scoring import Catalog
 from schemas.duration import format_duration
-from schemas.policy import RESERVED, EntitySpec, FeatureSpec, Policy, RuleSpec
+from schemas.policy import RESERVED, EntitySpec, FdrSpec, FeatureSpec, Policy, RuleSpec
 from schemas.policy_file import PolicyError, PolicyFile, Problem
 
 _SYSTEM = {
@@ -105,6 +108,8 @@ class _Compiler:
     filters: dict[tuple[object, ...], FeatureFilter] = field(default_factory=dict)
     plans: dict[str, FeaturePlan] = field(default_factory=dict)
     """Features that have state."""
+    discoveries: list[TestPlan] = field(default_factory=list)
+    """Of the rules that have `fdr:`."""
 
     def __post_init__(self) -> None:
         self.models = ModelCompiler(self.policy, self.catalog, self.choices, self.columns, self.prints, self.problem)
@@ -126,9 +131,12 @@ class _Compiler:
         self._entities()
         kinds, ratios, bounded = self._features()
         lists = self._lists(kinds)
-        scope = Scope(self.columns, lists, self.models.thresholds())
+        scope = Scope(self.columns, lists, self.models.thresholds(), self.plans.keys())
         steps = self._steps(late_names, scope)
         rules = self._rules(steps, scope)
+        derived = [one for step in steps if isinstance(step, tuple) for one in step]
+        read = [name for one in (*(d.compiled for d in derived), *(rule.when for rule in rules)) for name in one.reads]
+        kinds = with_tests(kinds, read, self.discoveries)
         self._rest()
         if self.problems:
             raise PolicyError(self.problems, self.source)
@@ -326,6 +334,7 @@ class _Compiler:
             kind, feature = plan
             by_kind[kind].append(feature)
             self.plans[name] = feature
+            self.prints[p_column(name)] = digest("p", feature.fingerprint)
             self.prints[name] = feature.fingerprint
             if (feature.aggregate in ("sum", "mean") or feature.of) and feature.column:
                 bounded[Bounded(feature.column, feature.scale)] = None
@@ -579,6 +588,7 @@ class _Compiler:
         behind: dict[str, tuple[str, ...]] = {}
         for name, spec in self.policy.features.items():
             behind[name] = (name, *spec.ratio) if spec.ratio else (name,)
+            behind[p_column(name)] = (name,)
         for step in steps:
             for one in step if isinstance(step, tuple) else (step,):
                 reads = one.compiled.reads if isinstance(one, Derived) else one.reads
@@ -612,11 +622,16 @@ class _Compiler:
         compiled = self._compile((*at, "when"), spec.when, scope, Type.BOOLEAN)
         if compiled is None or entity is None or len(self.problems) > before:
             return None
+        types = tuple(dict.fromkeys(spec.on)) if spec.on and len(self.policy.events) > 1 else None
+        if spec.fdr is not None:
+            compiled = self._discovered(name, spec, spec.fdr, types, scope)
+            if compiled is None:
+                return None
+            behind = {**behind, discovery_column(name, spec.fdr.of, spec.fdr.at): (spec.fdr.of,)}
         found = tuple(dict.fromkeys(f for c in compiled.reads for f in behind.get(c, ())))
         features = tuple(name for name in found if name in self.policy.features)
         inputs = [(c, self.prints.get(c)) for c in sorted(compiled.reads)]
         protect = self.policy.protect.get(spec.target)
-        types = tuple(dict.fromkeys(spec.on)) if spec.on and len(self.policy.events) > 1 else None
         return RulePlan(
             name=name,
             types=types,
@@ -649,6 +664,26 @@ class _Compiler:
             owner=spec.owner,
             runbook=spec.runbook,
         )
+
+    def _discovered(
+        self, name: str, spec: RuleSpec, fdr: FdrSpec, types: tuple[str, ...] | None, scope: Scope
+    ) -> Compiled | None:
+        """A rule's condition, narrowed to the events that are discoveries."""
+        at: Path = ("rules", name, "fdr", "of")
+        feature = self.plans.get(fdr.of)
+        if feature is None:
+            self.problem(
+                at, f"rule {name}: there is no feature {fdr.of} with state", hint=self._nearest(fdr.of, self.plans)
+            )
+            return None
+        column = discovery_column(name, fdr.of, fdr.at)
+        fingerprint = digest("fdr", name, feature.fingerprint, fdr.at, self._types_print(types))
+        self.discoveries.append(discovery(name, feature, fdr.at, self._filter(types, None), fingerprint))
+        self.prints[column] = fingerprint
+        columns = {**scope.columns, column: Type.NUMBER}
+        # On a line of its own, because a comment may end the condition.
+        text = f'({spec.when}\n) AND "{column}" = 1'
+        return self._compile(("rules", name, "when"), text, replace(scope, columns=columns), Type.BOOLEAN)
 
     def _rest(self) -> None:
         for kind, spec in self.policy.protect.items():

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from operators.hashing import hash_all
+from operators.hashing import hash_all, hash_series
 from operators.keys import entity_keys
 from operators.plan import KindPlan
 
@@ -76,6 +76,11 @@ def scatter(frame: pl.DataFrame, plan: KindPlan, hashes: Hashes | None = None) -
             put(hash_name(feature.column), hashes[feature.column])
         elif feature.column not in columns:
             put(feature.column, _floats(frame[feature.column]))
+    if plan.tests:
+        put(hash_name("event_id"), _event_ids(frame, hashes))
+        for test in plan.tests:
+            if test.tests is not None and test.tests not in columns:
+                put(test.tests, _bools(frame[test.tests]))
     time, ingest = _ms(frame["event_time"]), _ms(frame["ingest_time"])
     if not whole:
         time, ingest = time[entities.row], ingest[entities.row]
@@ -138,6 +143,12 @@ def _floats(values: pl.Series) -> Floats:
     floats = values.to_numpy()  # NULL becomes NaN
     # Infinities are NULL, and 0.0 stands for -0.0: which of two equal values came first must not show in a row's bytes.
     return np.where(np.isfinite(floats), floats, np.nan) + 0.0
+
+
+def _event_ids(frame: pl.DataFrame, hashes: Hashes) -> npt.NDArray[np.uint64]:
+    if "event_id" not in hashes:
+        hashes["event_id"] = hash_series(frame["event_id"])
+    return hashes["event_id"]
 
 
 def _hashes(values: pl.Series) -> npt.NDArray[np.uint64]:

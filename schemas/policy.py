@@ -22,7 +22,7 @@ from schemas.event_spec import TimeUnit as TimeUnit
 from schemas.policy_shape import AGGREGATES as AGGREGATES
 from schemas.policy_shape import WINDOWED as WINDOWED
 from schemas.policy_shape import entity_mistakes, envelope_mistakes, feature_mistakes, model_mistakes
-from schemas.words import Expression, FileBelow, Input, Mode, Name, Names, Scale
+from schemas.words import Expression, FileBelow, Input, Mode, Name, Names, Percent, Scale
 from schemas.words import Pointer as Pointer
 from schemas.words import Scalar as Scalar
 
@@ -212,6 +212,18 @@ class ModelSpec(Document):
         return self
 
 
+class FdrSpec(Document):
+    """How many of a rule's hits may be false, as a share: see `p(feature)`."""
+
+    noun: ClassVar[str] = "a rate of false discoveries"
+    example: ClassVar[str | None] = "{of: tx_surprise, at: 5%}"
+
+    of: Annotated[Name, Field(examples=["tx_surprise"])]
+    """The feature whose p-values are tested."""
+    at: Annotated[Percent, Field(examples=["5%"])]
+    """The expected share of false ones among the discoveries, 0.1% to 50%."""
+
+
 class RuleSpec(Document):
     """When an expression is TRUE, what should happen to whom."""
 
@@ -239,6 +251,8 @@ class RuleSpec(Document):
     """After how long the action ends."""
     max_actions: Budget = (1_000, 3_600_000)
     """The fuse: more actions than this and the rule is shadow until its mode is set again."""
+    fdr: FdrSpec | None = None
+    """Fire only for discoveries: events so extreme in a feature that few of them are chance."""
     warmup: Literal["wait", "ignore"] = "wait"
     """wait: shadow while a feature is younger than its window. ignore: act at once."""
     description: str = ""

@@ -5,7 +5,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from schemas.problem import BadValueError, did_you_mean, show
 
@@ -107,6 +107,13 @@ def _several(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _percent(value: object) -> float:
+    match = re.fullmatch(r"([0-9]{1,2}(?:\.[0-9]{1,3})?)\s*%", value.strip()) if isinstance(value, str) else None
+    if match is None or not 0.1 <= float(match[1]) <= 50:
+        raise BadValueError(f"{show(value)} is not a share from 0.1% to 50%", "write for example 5%")
+    return float(match[1]) / 100
+
+
 Name = Annotated[str, AfterValidator(check_name), Field(json_schema_extra={"pattern": "^[a-z][a-z0-9_]{0,62}$"})]
 Input = Annotated[
     str, AfterValidator(_input), Field(json_schema_extra={"pattern": r"^(label\.)?[a-z][a-z0-9_]{0,62}$"})
@@ -117,6 +124,13 @@ Mode = Annotated[
     BeforeValidator(_mode),
     Field(json_schema_extra={"pattern": r"^\s*(off|shadow|live|live\s+([0-9]|[1-9][0-9]|100)%)\s*$"}),
 ]
+Percent = Annotated[
+    float,
+    BeforeValidator(_percent),
+    PlainSerializer(lambda share: f"{100 * share:g}%", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*[0-9]{1,2}(\.[0-9]{1,3})?\s*%\s*$"}),
+]
+"""A share, written as text such as `5%`."""
 Scale = Annotated[int, Field(strict=True, ge=0, le=9)]
 """Decimals."""
 Expression = Annotated[str, AfterValidator(_expression), Field(json_schema_extra={"minLength": 1})]

@@ -7,10 +7,11 @@ from typing import Any
 import polars as pl
 
 from integration.list_files import read_list
-from jobs.flink_job.shards import shard_names, shards_of
+from jobs.flink_job.shards import shard_names
 from operators.keys import bytes_of
 from operators.kind_observer import KindObserver
 from operators.plan import Program
+from operators.shards import shards_of
 
 Members = Mapping[str, Mapping[str, tuple[bytes, ...]]]
 """By shard name, then by list: the keys of its entities."""

@@ -18,11 +18,11 @@ from jobs.flink_job.map_store import MapStore
 from jobs.flink_job.packets import Answer, Share, packed, unpacked
 from jobs.flink_job.programs import ProgramRef, Programs
 from jobs.flink_job.records import key_of
-from jobs.flink_job.shards import SHARDS
 from operators.choices import NO_CHOICES
 from operators.kind_observer import KindObserver, PartAnswer
 from operators.layout import Layout
 from operators.plan import KindPlan
+from operators.shards import SHARDS
 
 _CACHE_BYTES = 256 << 20
 """Memory for the rows of hot entities, of all shards of a job together."""
@@ -75,9 +75,11 @@ class Shard:
 
 
 def same_features(plan: KindPlan, other: KindPlan) -> set[str]:
-    """Features that both plans have under one name with one meaning: others would answer something else."""
+    """Features and tests that both plans have under one name with one meaning: others would answer something else."""
     prints = {feature.name: feature.fingerprint for feature in other.features}
-    return {feature.name for feature in plan.features if prints.get(feature.name) == feature.fingerprint}
+    features = {feature.name for feature in plan.features if prints.get(feature.name) == feature.fingerprint}
+    tests = {(test.name, test.print, test.fingerprint) for test in other.tests}
+    return features | {test.name for test in plan.tests if (test.name, test.print, test.fingerprint) in tests}
 
 
 class Observe(KeyedProcessFunction):

@@ -15,12 +15,13 @@ from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.gather import Gather
 from jobs.flink_job.packets import PAYLOAD, Asked, Events, Share, Sighted, Stretches, Waiting, packed
 from jobs.flink_job.records import RECORDS, WAITING, key_of, rows
-from jobs.flink_job.shards import SHARDS, shard_names, shards_of, split
+from jobs.flink_job.shards import shard_names
 from operators.documents import Json, dead_letter
 from operators.failing import Mask
 from operators.plan import Program
 from operators.repeats import repeated_id
 from operators.scatter import Hashes, Part, scatter
+from operators.shards import SHARDS, shards_of, split
 from operators.stamp import Stamped
 
 

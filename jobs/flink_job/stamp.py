@@ -24,11 +24,12 @@ from jobs.flink_job.facts import JobFacts, Subtask
 from jobs.flink_job.packets import PAYLOAD, Arrived, Events, IdShare, Stretches, packed, unpacked
 from jobs.flink_job.programs import Programs
 from jobs.flink_job.records import STAMPED, status_rows
-from jobs.flink_job.shards import ID_SHARDS, lane_name, shard_names, split, spread
+from jobs.flink_job.shards import ID_SHARDS, lane_name, shard_names
 from operators.batch import Batch, DeadRecord
 from operators.documents import Json, dead_letter
 from operators.model_gate import settle_models
 from operators.repeats import RECORD_HASH, id_hashes
+from operators.shards import split, spread
 from operators.stamp import Stamped, stamp
 from operators.timeline import Timeline
 

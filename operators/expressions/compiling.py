@@ -12,11 +12,12 @@ from operators.expressions.comparing import between, compare, like, membership, 
 from operators.expressions.entity_lists import flags_column, in_list
 from operators.expressions.errors import ExpressionError, nearest
 from operators.expressions.functions.lookalikes import LOOKALIKES
-from operators.expressions.functions.registry import AGGREGATES, CLOCKS, FUNCTIONS, IN_LIST, INSTEAD, THRESHOLD
+from operators.expressions.functions.registry import AGGREGATES, CLOCKS, FUNCTIONS, IN_LIST, INSTEAD, P_VALUE, THRESHOLD
 from operators.expressions.functions.signature import Arguments
 from operators.expressions.functions.texts import joined
 from operators.expressions.leaves import Branch, Leaf, Logic, make_leaf
 from operators.expressions.literals import time_literal
+from operators.expressions.p_values import p_value
 from operators.expressions.parsing import parse
 from operators.expressions.syntax import Call, Case, Cast, Literal, Name, Node, Operator, TimeLiteral, canonical
 from operators.expressions.thresholds import threshold
@@ -225,6 +226,8 @@ class _Compiler:
     def call(self, node: Call) -> Value:
         if node.name == IN_LIST:
             return in_list(self.context, node)
+        if node.name == P_VALUE:
+            return p_value(self.context, node)
         if node.name == THRESHOLD:
             return threshold(self.context, node)
         function = FUNCTIONS.get(node.name)
@@ -251,7 +254,7 @@ class _Compiler:
                 f"{node.name} is an aggregate: an expression looks at one event",
                 "what an entity did before is a feature (features:)",
             )
-        hint = INSTEAD.get(node.name) or nearest(node.name, [*FUNCTIONS, IN_LIST, THRESHOLD])
+        hint = INSTEAD.get(node.name) or nearest(node.name, [*FUNCTIONS, IN_LIST, P_VALUE, THRESHOLD])
         if node.name in CLOCKS:
             hint = "expressions have no clock: use event_time or ingest_time"
         elif node.name in self.context.scope.columns:

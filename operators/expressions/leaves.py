@@ -7,6 +7,7 @@ import polars as pl
 
 from operators.expressions.bounds import Between, Bound, Comparison, Flag, Membership, Missing, OneOf
 from operators.expressions.entity_lists import flags_column
+from operators.expressions.p_values import p_column
 from operators.expressions.syntax import Call, Literal, Name, Node, Operator, canonical
 from operators.expressions.types import Type
 from operators.expressions.values import Context, Value
@@ -85,6 +86,12 @@ def source(context: Context, node: Node) -> str:
     return " ".join(context.text[node.start : node.end].split())
 
 
+def _column(node: Node) -> str | None:
+    if isinstance(node, Call) and node.name == "p" and isinstance(node.args[0], Name):
+        return p_column(node.args[0].name)
+    return node.name if isinstance(node, Name) else None
+
+
 def _bound(context: Context, node: Node, reads: Mapping[str, Type]) -> Bound | None:
     if isinstance(node, Name):
         return Flag(node.name)
@@ -102,7 +109,7 @@ def _bound(context: Context, node: Node, reads: Mapping[str, Type]) -> Bound | N
         return None
     kind, column, text = (
         context.types[subject],
-        subject.name if isinstance(subject, Name) else None,
+        _column(subject),
         source(context, subject),
     )
     if node.op == "is null":

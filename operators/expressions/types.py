@@ -1,6 +1,6 @@
 """What an expression may name: columns with their types, lists, and models."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -66,3 +66,5 @@ class Scope:
     lists: Mapping[str, ListRef] = field(default_factory=dict)
     models: Mapping[str, Threshold] = field(default_factory=dict)
     """Models by name, as what turns an operating point into a number."""
+    ranked: Collection[str] = ()
+    """Features that have p-values."""

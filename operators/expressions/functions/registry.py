@@ -20,6 +20,8 @@ _MODULES = (choices, domain, entropy, fingerprint, lists, numbers, patterns, pho
 FUNCTIONS: dict[str, Function] = {function.name: function for module in _MODULES for function in module.FUNCTIONS}
 IN_LIST = "in_list"
 """Takes names, not values: compiled by `operators.expressions.entity_lists`."""
+P_VALUE = "p"
+"""Takes a feature's name: compiled by `operators.expressions.p_values`."""
 THRESHOLD = "threshold"
 """Takes a model and an operating point: compiled by `operators.expressions.thresholds`."""
 
