@@ -34,7 +34,7 @@ bench: .venv/.all
 	touch $@
 
 .venv/.all: .venv/.core
-	$(PIP) --editable '.[flink,bench,test]'
+	$(PIP) --editable '.[flink,bench,train,test]'
 	touch $@
 
 clean:

@@ -5,7 +5,6 @@ that a text model learns from one spam in a hundred. How much it is held back is
 which it has not seen then; the calibration comes from there, too. Then it is fitted on all.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,10 +42,14 @@ class TextFit:
 
 def fit_text(texts: pl.Series, labels: Mask) -> TextFit:
     """A classifier of texts (String, no NULL), in the order of time. Both classes must be among the first four fifths and
-    among the last. O(n-grams) a step, some 50 steps for each of four fits.
+    among the last, else ValueError. O(n-grams) a step, some 50 steps for each of four fits.
     """
-    found = ngrams(texts)
     cut = len(labels) - max(1, len(labels) // 5)
+    if any(part.all() or not part.any() for part in (labels[:cut], labels[cut:])):
+        raise ValueError(
+            f"of {len(labels):,} texts, the first {cut:,} or the last {len(labels) - cut:,} are all of one class: label more texts of the other"
+        )
+    found = ngrams(texts)
     earlier, later = _Design.of(_first(found, cut), labels[:cut]), _rest(found, cut)
     fits, start = [], None
     for strength in STRENGTHS:
@@ -131,13 +134,3 @@ def _first(found: Ngrams, count: int) -> Ngrams:
 def _rest(found: Ngrams, count: int) -> Ngrams:
     start = found.ends[count - 1]
     return Ngrams(found.numbers[start:], found.ends[count:] - start)
-
-
-def strongest(fit: TextFit, texts: Sequence[str], most: int = 20) -> list[tuple[str, float]]:
-    """Words of `texts` with the largest weight of their own (all n-grams of the word alone), for a report."""
-    words = sorted({word for text in texts for word in text.lower().split() if 2 <= len(word) <= 30})
-    if not words:
-        return []
-    margins = fit.margins(ngrams(pl.Series(words, dtype=pl.String))) - fit.bias
-    order = np.argsort(-np.abs(margins), kind="stable")[:most]
-    return [(words[i], float(margins[i])) for i in order.tolist()]

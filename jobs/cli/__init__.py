@@ -20,6 +20,7 @@ from jobs.cli import (
     submit,
     tail,
     topics,
+    train,
 )
 from jobs.cli.shared import CommandError
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.command("run", epilog=run.EXAMPLE)(run.command)
 app.command("features", epilog=features.EXAMPLE)(features.command)
+app.command("train", epilog=train.EXAMPLE)(train.command)
 app.add_typer(rules.app, name="rules")
 app.add_typer(mode.app, name="mode")
 app.add_typer(entity.app, name="entity")

@@ -189,3 +189,11 @@ def test_another_encoding_is_refused() -> None:
     with pytest.raises(ModelError, match=r"text encoding ngrams1 has options \{'bits': 20\}, and here it has"):
         encoder_of(TextEncoding(kind="ngrams1", options={"bits": 20}))
     assert set(encoder_of(encoding())(pl.Series(["a"]))) == set(feeds(pl.Series(["a"])))
+
+
+def test_one_class_only() -> None:
+    said, labels = texts(100, 3)
+    for wrong in (np.zeros(100, np.bool_), np.arange(100) < 50):
+        with pytest.raises(ValueError, match="of 100 texts, the first 80 or the last 20 are all of one class"):
+            fit_text(said, wrong)
+    assert labels.any()
