@@ -159,6 +159,11 @@ class KindObserver:
     # what the owner writes, sweeps and shows
 
     @property
+    def cached(self) -> int:
+        """Entities with a row in memory."""
+        return len(self._table)
+
+    @property
     def dirty_bytes(self) -> int:
         """Memory of the rows that changed since they were last taken."""
         return self._table.dirty_bytes

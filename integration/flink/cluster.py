@@ -60,6 +60,11 @@ class Cluster:
             raise ClusterError(f"the cluster at {self.address} does not answer {path}: {error}") from None
         return document
 
+    def get_list(self, path: str) -> list[dict[str, Any]]:
+        """An answer of the REST API that is a list, e.g. of metrics. Raises ClusterError."""
+        document: Any = self.get(path)
+        return list(document)
+
     def start_zookeeper(self) -> None:
         # Without Flink's script, which would stay between us and the JVM.
         log4j = f"-Dlog4j.configurationFile={self.folder / 'conf' / 'log4j-console.properties'}"

@@ -127,6 +127,7 @@ def _settings(folder: Path, ports: Ports) -> dict[str, str | int]:
         "heartbeat.timeout": 10000,
         "state.backend.type": "rocksdb",
         "execution.checkpointing.incremental": "true",
+        "state.backend.rocksdb.metrics.estimate-num-keys": "true",
         "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
         "execution.checkpointing.savepoint-dir": (folder / "savepoints").as_uri(),
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",

@@ -14,6 +14,7 @@ from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
 from jobs.flink_job.facts import JobFacts, Subtask
 from jobs.flink_job.map_store import MapStore
+from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import unpacked
 from jobs.flink_job.records import key_of, rows, status_rows
 from operators.act import Actor
@@ -32,8 +33,10 @@ class Act(KeyedProcessFunction):
 
     def open(self, runtime_context: Any) -> None:
         self.here = Subtask.here(runtime_context)
+        self.meters = Meters(runtime_context.get_metrics_group())
         self.policy = self.job.programs().base.name
         self.actors: dict[str, Actor] = {}
+        self.tripped: set[str] = set()
         self.cooldowns = runtime_context.get_map_state(
             MapStateDescriptor("cooldowns", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
         )
@@ -44,13 +47,22 @@ class Act(KeyedProcessFunction):
         actor = self.actors.get(rule)
         if actor is None:
             actor = self.actors[rule] = self._restored()
-        acted = actor.act(unpacked(value, list))
+        with self.meters.timed("act"):
+            hits = unpacked(value, list)
+            acted = actor.act(hits)
+        if actor.fuses.tripped("live", rule, hits[-1].fuse_key):
+            self.tripped.add(rule)
+        else:
+            self.tripped.discard(rule)
+        self.meters.set("fuses_tripped", len(self.tripped))
+        for (name, mode), number in acted.acted.items():
+            self.meters.count("actions_total", number, rule=name, mode=mode)
         MapStore(self.cooldowns).change(actor.cooldowns.take_dirty())
         if acted.acted or acted.status:
             self.fuses.update(actor.fuses.snapshot())
         for mode, topic in (("live", "enforcement"), ("shadow", "enforcement.shadow")):
             yield from rows(self.job, self.policy, topic, (d for of, d in acted.enforcement if of == mode))
-        yield from status_rows(self.job, self.policy, self.here, acted.status)
+        yield from status_rows(self.job, self.policy, self.here, self.meters, acted.status)
 
     def _restored(self) -> Actor:
         fuses = Fuses()

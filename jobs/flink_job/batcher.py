@@ -13,6 +13,7 @@ import polars as pl
 from pyflink.table.udf import ScalarFunction
 
 from jobs.flink_job.facts import JobFacts
+from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import PAYLOAD, Arrived, packed
 from operators.batch import DeadRecord, Origin
 from operators.clock import AHEAD_MS, Mask, RunningClock
@@ -56,7 +57,8 @@ class Batcher(ScalarFunction):
     def __init__(self, job: JobFacts) -> None:
         self.job = job
 
-    def open(self, function_context: object) -> None:
+    def open(self, function_context: Any) -> None:
+        self.meters = Meters(function_context.get_metric_group())
         # Without the models: they score elsewhere, in another process.
         self.program = replace(self.job, registry=None).programs().base
         self.decoder = Decoder(self.program.policy)
@@ -69,7 +71,8 @@ class Batcher(ScalarFunction):
         records = value.to_numpy()
         notes = large.to_numpy()
         given = timestamp.to_numpy().astype("datetime64[ms]").astype(np.int64)
-        packet = self.decode(records, notes, origin.to_numpy(), offset.to_numpy(), given)
+        with self.meters.timed("decode"):
+            packet = self.decode(records, notes, origin.to_numpy(), offset.to_numpy(), given)
         column: list[bytes | None] = [None] * len(records)
         column[0] = packed(packet)
         return pd.Series(column, dtype=object)

@@ -15,6 +15,7 @@ from pyflink.datastream import KeyedProcessFunction
 from pyflink.datastream.state import MapStateDescriptor
 
 from jobs.flink_job.facts import JobFacts
+from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import IdShare, Sighted, packed, unpacked
 from jobs.flink_job.records import key_of
 from jobs.flink_job.shards import ID_SHARDS
@@ -72,6 +73,7 @@ class Ids(KeyedProcessFunction):
 
     def open(self, runtime_context: Any) -> None:
         self.repeats = self.job.programs().base.policy.repeats
+        self.meters = Meters(runtime_context.get_metrics_group())
         self.shards: dict[str, Shard] = {}
         self.state = runtime_context.get_map_state(
             MapStateDescriptor("ids", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
@@ -83,7 +85,9 @@ class Ids(KeyedProcessFunction):
         shard = self.shards.get(name)
         if shard is None:
             shard = self.shards[name] = Shard(self.repeats, self.state)
-        yield Row(share.lane, packed(shard.check(share)))
+        with self.meters.timed("repeats"):
+            sighted = shard.check(share)
+        yield Row(share.lane, packed(sighted))
 
 
 _NONE: Hashes = np.empty(0, dtype=np.uint64)

@@ -4,6 +4,7 @@ State: each entity's packed row; the layouts that rows may have; the policy that
 is on which list. All of a share is read before it is counted, row by row where it is not cached, and all changes are written in one call.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from pyflink.datastream.state import MapStateDescriptor
 from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.lists import mark
 from jobs.flink_job.map_store import MapStore
+from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import Answer, Share, packed, unpacked
 from jobs.flink_job.programs import ProgramRef, Programs
 from jobs.flink_job.records import key_of
@@ -92,6 +94,8 @@ class Observe(KeyedProcessFunction):
         self.programs = self.job.programs()
         kinds = sum(kind.stateful for kind in self.programs.base.kinds.values())
         self.cache_bytes = _CACHE_BYTES // (SHARDS * max(1, kinds))
+        self.meters = Meters(runtime_context.get_metrics_group())
+        self.cached: Counter[str] = Counter()
         self.shards: dict[str, Shard] = {}
         self.rows = runtime_context.get_map_state(
             MapStateDescriptor("rows", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
@@ -110,6 +114,11 @@ class Observe(KeyedProcessFunction):
         if shard is None:
             shard = Shard(share, self.programs, self.rows, self.notes, self.cache_bytes)
             shard.load_lists(self.job.lists.get(name, {}), self.listed)
+            self.cached[share.kind] += shard.observer.cached
             self.shards[name] = shard
-        answer = shard.update(share, self.programs)
+        before = shard.observer.cached
+        with self.meters.timed("observe"):
+            answer = shard.update(share, self.programs)
+        self.cached[share.kind] += shard.observer.cached - before
+        self.meters.set("cached_rows", self.cached[share.kind], kind=share.kind)
         yield Row(share.lane, packed(Answer(share.sequence, share.kind, share.at, answer)))

@@ -1,6 +1,7 @@
 """Documents as rows of the Kafka tables: key, value and headers."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from pyflink.datastream import OutputTag
 
 from integration.kafka.headers import headers, record_key
 from jobs.flink_job.facts import JobFacts, Subtask
+from jobs.flink_job.meters import Meters
 from operators.documents import Json
 
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
@@ -41,8 +43,11 @@ def rows(job: JobFacts, policy: str, topic: str, documents: Iterable[Json]) -> I
         yield Row(record_key(topic, document), body, full, headers(topic, document, body, policy, written_ms))
 
 
-def status_rows(job: JobFacts, policy: str, here: Subtask, documents: Iterable[Json]) -> Iterator[Any]:
-    """Rows of status documents, which say who writes them, for the side output."""
+def status_rows(job: JobFacts, policy: str, here: Subtask, meters: Meters, documents: Iterable[Json]) -> Iterator[Any]:
+    """Rows of status documents, which say who writes them, for the side output; counted by kind."""
+    documents = list(documents)
+    for kind, number in Counter(str(document["kind"]) for document in documents).items():
+        meters.count("status_total", number, kind=kind)
     for row in rows(
         job, policy, "status", (document | {"subtask": here.index, "of": here.of} for document in documents)
     ):

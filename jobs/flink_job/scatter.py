@@ -13,6 +13,7 @@ from pyflink.datastream import KeyedProcessFunction
 
 from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.gather import Gather
+from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import PAYLOAD, Asked, Events, Share, Sighted, Stretches, Waiting, packed
 from jobs.flink_job.records import RECORDS, WAITING, key_of, rows
 from jobs.flink_job.shards import shard_names
@@ -49,6 +50,7 @@ class Scatter(KeyedProcessFunction):
         self.programs = self.job.programs()
         self.policy = self.programs.base.policy
         self.lanes: dict[str, Lane] = {}
+        self.meters = Meters(runtime_context.get_metrics_group())
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         name = key_of(ctx)
@@ -60,10 +62,13 @@ class Scatter(KeyedProcessFunction):
                 stamped = events.stamped(self.programs)
                 end = begin + stamped.frame.height
                 if sighted:
-                    dead += drop_repeats(self.policy.policy, stamped, *seen(sighted, begin, end))
+                    first, same = seen(sighted, begin, end)
+                    self.meters.count("repeated_total", int(same.sum()))
+                    dead += drop_repeats(self.policy.policy, stamped, first, same)
                 begin = end
                 if stamped.frame.height:
                     yield from self._scatter(name, lane, events, stamped)
+            self.meters.letters(dead)
             for row in rows(self.job, self.policy.policy, "deadletter", dead):
                 yield RECORDS, row
 

@@ -21,6 +21,7 @@ from pyflink.datastream.state import MapStateDescriptor
 from integration.kafka.client import KafkaError
 from jobs.flink_job.config_log import ConfigEntry, ForeignTimelineError, read_config
 from jobs.flink_job.facts import JobFacts, Subtask
+from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import PAYLOAD, Arrived, Events, IdShare, Stretches, packed, unpacked
 from jobs.flink_job.programs import Programs
 from jobs.flink_job.records import STAMPED, status_rows
@@ -31,7 +32,7 @@ from operators.model_gate import settle_models
 from operators.repeats import RECORD_HASH, id_hashes
 from operators.shards import split, spread
 from operators.stamp import Stamped, stamp
-from operators.timeline import Timeline
+from operators.timeline import NEVER, Timeline
 
 log = structlog.get_logger("watchgate")
 
@@ -48,6 +49,7 @@ class Stamp(BroadcastProcessFunction):
 
     def open(self, runtime_context: Any) -> None:
         self.here = Subtask.here(runtime_context)
+        self.meters = Meters(runtime_context.get_metrics_group())
         self.lane = lane_name(self.here.index, self.here.of)
         self.programs = self.job.programs()
         self.policy = self.programs.base.name
@@ -71,7 +73,8 @@ class Stamp(BroadcastProcessFunction):
         yield from self._begin(ctx)
         arrived = unpacked(value[0], Arrived)
         yield from self._status(self._await_models(arrived.batch))
-        stretches, refused = stamp(arrived.batch, self.timeline)
+        with self.meters.timed("stamp"):
+            stretches, refused = stamp(arrived.batch, self.timeline)
         self._keep(ctx)
         dead = [*arrived.dead, *letters(self.policy, arrived.batch, refused)]
         if not stretches and not dead:
@@ -90,6 +93,7 @@ class Stamp(BroadcastProcessFunction):
         yield from self._begin(ctx)
         if self.unread is not None:
             self.unread = None
+            self.meters.set("config_unavailable", 0)
             yield from self._status(self.timeline.unavailable(False))
         taken_ms = int(datetime.fromisoformat(value[1]).replace(tzinfo=UTC).timestamp() * 1000)
         yield from self._fold(ConfigEntry(value[0], taken_ms, bytes(value[2] or b"")))
@@ -118,6 +122,7 @@ class Stamp(BroadcastProcessFunction):
             self.folded, self.kept = known["folded"], self.timeline.revision
         if self.unread is not None:
             log.warning("the config topic cannot be read: every rule is shadow", error=str(self.unread))
+            self.meters.set("config_unavailable", 1)
             yield from self._status(self.timeline.unavailable(True))
         for entry in self.log:
             yield from self._fold(entry)
@@ -137,12 +142,15 @@ class Stamp(BroadcastProcessFunction):
         writable = InternalBroadcastProcessFunctionContext(ctx._j_context, ctx._j_operator_state_backend)
         state = writable.get_broadcast_state(TIMELINE)
         state.put(_CLOCK, pickle.dumps(self.timeline.clock_ms))
+        if self.timeline.clock_ms != NEVER:
+            self.meters.set("ingest_clock_seconds", self.timeline.clock_ms // 1_000)
+            self.meters.set("epoch", rank_of(self.timeline.at(self.timeline.clock_ms).id))
         if self.kept != self.timeline.revision:
             self.kept = self.timeline.revision
             state.put(_TIMELINE, pickle.dumps({"timeline": self.timeline.snapshot(), "folded": self.folded}))
 
     def _status(self, documents: Any) -> Iterator[Any]:
-        return status_rows(self.job, self.policy, self.here, documents)
+        return status_rows(self.job, self.policy, self.here, self.meters, documents)
 
 
 def timeline_of(programs: Programs, name: str) -> Timeline:

@@ -37,7 +37,9 @@ def stop_broker(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def flink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A real cluster of two TaskManagers. A test that ends one starts another before it is over."""
-    made = start_cluster(tmp_path_factory.mktemp("flink"), taskmanagers=2)
+    made = start_cluster(
+        tmp_path_factory.mktemp("flink"), taskmanagers=2, settings={"metrics.fetcher.update-interval": "1000"}
+    )
     yield made
     made.stop()
 

@@ -182,6 +182,18 @@ class Running:
         assert found, done.stdout[-3000:] + done.stderr[-3000:]
         self.job = found[1]
 
+    def metrics(self) -> Counter[str]:
+        """The job's own metrics, added up over operators and subtasks."""
+        found: Counter[str] = Counter()
+        vertices = self.flink.get(f"/jobs/{self.job}")["vertices"]
+        for vertex in vertices:
+            base = f"/jobs/{self.job}/vertices/{vertex['id']}/subtasks/metrics"
+            names = [m["id"] for m in self.flink.get_list(base) if ".watchgate." in m["id"]]
+            for start in range(0, len(names), 20):
+                for metric in self.flink.get_list(f"{base}?get={','.join(names[start : start + 20])}"):
+                    found[metric["id"].partition(".watchgate.")[2]] += int(float(metric.get("sum", 0)))
+        return found
+
     def cancel(self) -> None:
         """Ends the job as it is."""
         cancel(self.flink, self.job)

@@ -11,7 +11,7 @@ from integration.jars import Jars
 from integration.kafka.broker import Broker
 from integration.kafka.client import admin_client
 from schemas.cloudevents import iso, parse_iso
-from tests.cluster.running import DATA, ROOT, compare, poisoned, running
+from tests.cluster.running import DATA, ROOT, Running, Written, compare, poisoned, running
 from tests.e2e.conftest import POLICY, post
 
 pytestmark = pytest.mark.cluster
@@ -49,6 +49,34 @@ def test_real_comments_get_the_same_answers(
         found = compare(job, emit="all")
         assert sum(map(len, found.documents.values())) >= 1_587
         assert found.documents["enforcement.shadow"]
+        if parallelism == 2:
+            metered(job, found)
+
+
+def metered(job: Running, found: Written) -> None:
+    """Asserts that the job's metrics say what it wrote."""
+    judged, deadline = len(found.documents["verdicts"]), time.monotonic() + 20
+    while (metrics := job.metrics())["events_total"] < judged and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert metrics["events_total"] == judged
+    dead = Counter(f"reason.{d['reason']}.dead_letters_total" for d in found.documents["deadletter"].values())
+    assert dead == {name: n for name, n in metrics.items() if name.endswith("dead_letters_total")}
+    actions = Counter(
+        f"rule.{d['rule']}.mode.{d['mode']}.actions_total"
+        for topic in ("enforcement", "enforcement.shadow")
+        for d in found.documents[topic].values()
+    )
+    assert actions == {name: n for name, n in metrics.items() if name.endswith("actions_total")}
+    hits = Counter(
+        f"rule.{rule['rule']}.mode.{mode}.hits_total"
+        for topic, mode in (("verdicts", "live"), ("verdicts.shadow", "shadow"))
+        for d in found.documents[topic].values()
+        for rule in d["rules"]
+    )
+    assert hits == {name: n for name, n in metrics.items() if name.endswith("hits_total")}
+    stages = {name.split(".")[1] for name, n in metrics.items() if name.endswith("stage_microseconds_total") and n}
+    assert stages == {"decode", "stamp", "repeats", "observe", "judge", "act"}
+    assert metrics["kind.account.cached_rows"] > 100
 
 
 def test_a_mode_that_is_set_in_mid_stream_holds_from_its_time_on_for_every_event(

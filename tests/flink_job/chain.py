@@ -37,6 +37,22 @@ class FakeState(dict[str, bytes]):
         self.pop(key, None)
 
 
+class FakeContext:
+    """Of a function, and its metric group, which forgets everything."""
+
+    def get_metric_group(self) -> "FakeContext":
+        return self
+
+    def add_group(self, name: str, extra: str | None = None) -> "FakeContext":
+        return self
+
+    def counter(self, name: str) -> "FakeContext":
+        return self
+
+    def inc(self, number: int) -> None:
+        pass
+
+
 class Chain:
     """One lane, and all shards. What would cross a wire is packed and unpacked."""
 
@@ -44,7 +60,7 @@ class Chain:
         self.job = job
         self.programs = job.programs()
         self.batcher = Batcher(job)
-        self.batcher.open(None)
+        self.batcher.open(FakeContext())
         self.timeline = timeline_of(self.programs, job.timeline)
         self.batches = 0
         self.lane = Lane()
