@@ -8,7 +8,7 @@ from operators.scoring import Floats
 from schemas.manifest import Manifest
 
 
-def golden_inputs(manifest: Manifest) -> list[pl.Series]:
+def golden_inputs(manifest: Manifest) -> pl.DataFrame:
     """The golden rows as columns."""
     columns = []
     for j, given in enumerate(manifest.inputs):
@@ -18,7 +18,7 @@ def golden_inputs(manifest: Manifest) -> list[pl.Series]:
         else:
             numbers = [None if v is None or isinstance(v, str) else float(v) for v in values]
             columns.append(pl.Series(given.name, numbers, dtype=pl.Float64))
-    return columns
+    return pl.DataFrame(columns)
 
 
 def golden_fault(scorer: OnnxScorer) -> str | None:
@@ -42,16 +42,16 @@ def golden_fault(scorer: OnnxScorer) -> str | None:
     return _mixed(scorer, inputs, scores.values)
 
 
-def _mixed(scorer: OnnxScorer, inputs: list[pl.Series], alone: Floats) -> str | None:
+def _mixed(scorer: OnnxScorer, inputs: pl.DataFrame, alone: Floats) -> str | None:
     """The same rows among others, at other places and in calls of every shape, must have the same bits."""
     count = len(alone)
     rng = np.random.default_rng(0)
     for shape in SHAPES:
         order = rng.permutation(np.resize(np.arange(count), max(shape - 1, count)))
-        if not np.array_equal(scorer.score([column[order] for column in inputs]).values, alone[order], equal_nan=True):
+        if not np.array_equal(scorer.score(inputs[order]).values, alone[order], equal_nan=True):
             return "a row's score depends on the other rows of its batch: the model mixes rows, or computes differently for another number of rows"
     for row in range(min(count, 4)):
-        single = scorer.score([column.slice(row, 1) for column in inputs]).values
+        single = scorer.score(inputs.slice(row, 1)).values
         if not np.array_equal(single, alone[row : row + 1], equal_nan=True):
             return "a row's score depends on the number of rows in its batch"
     return None

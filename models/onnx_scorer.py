@@ -96,39 +96,51 @@ class OnnxScorer:
 
     # scores
 
-    def score(self, inputs: Sequence[pl.Series]) -> Scores:
+    def score(self, inputs: pl.DataFrame) -> Scores:
         """As `operators.scoring.Scorer`. O(rows) in calls of 1,024 and 64 rows; rows that fail are found by halving."""
-        columns, null = self._columns(inputs)
-        height = len(inputs[0])
-        scores = Scores(np.full(height, np.nan))
-        rows = np.flatnonzero(~null) if null.any() else None
+        columns, null = self._arrays(inputs)
+        scores = Scores(np.full(inputs.height, np.nan))
+        rows = np.flatnonzero(~null) if null is not None and null.any() else None
         if rows is not None:
             columns = [column[rows] for column in columns]
-        found = self._run(columns, height if rows is None else len(rows), scores, rows)
+        found = self._run(columns, inputs.height if rows is None else len(rows), scores, rows)
         found = np.round(_calibrated(found, self.manifest.calibration), DECIMALS)
         found[~np.isfinite(found)] = np.nan
         scores.values[slice(None) if rows is None else rows] = found
         return scores
 
-    def _columns(self, inputs: Sequence[pl.Series]) -> tuple[list[Array], Mask]:
-        """Each input with its NULLs filled by the manifest's rule, and the rows that have no score for a NULL."""
-        null = np.zeros(len(inputs[0]), np.bool_)
-        columns: list[Array] = []
-        for series, given in zip(inputs, self.manifest.inputs, strict=True):
+    def _arrays(self, inputs: pl.DataFrame) -> tuple[list[Array], Mask | None]:
+        """What calls are cut from, NULLs filled by the manifest's rule, and the rows that have no score for a NULL.
+
+        Layout matrix gives one array [rows, inputs], the others one array an input.
+        """
+        if self.manifest.layout == "matrix":
+            matrix, null = self._filled(inputs, self.manifest.inputs)
+            return [matrix], null
+        found: list[Array] = []
+        masks: list[Mask] = []
+        for number, given in enumerate(self.manifest.inputs):
+            series = inputs.to_series(number)
             if given.type == "text":
-                null |= series.is_null().to_numpy()
-                columns.append(series.fill_null("").to_numpy())
+                masks.append(series.is_null().to_numpy())
+                found.append(series.fill_null("").to_numpy())
                 continue
-            values = series.cast(pl.Float64).to_numpy()
-            missing = np.isnan(values)
-            if missing.any():
-                if given.on_null == "null_score":
-                    null |= missing
-                    values = np.where(missing, 0.0, values)
-                elif given.on_null != "missing":
-                    values = np.where(missing, float(given.on_null), values)
-            columns.append(values)
-        return columns, null
+            column, null = self._filled(series.to_frame(), [given])
+            found.append(column[:, 0])
+            masks += [] if null is None else [null]
+        return found, np.logical_or.reduce(masks) if masks else None
+
+    def _filled(self, inputs: pl.DataFrame, given: Sequence[ModelInput]) -> tuple[Floats, Mask | None]:
+        """Numbers as a matrix, with NULLs by the manifest's rule."""
+        values = _floats(inputs)
+        missing = np.isnan(values)
+        if not missing.any():
+            return values, None
+        fill = [
+            0.0 if one.on_null == "null_score" else np.nan if one.on_null == "missing" else one.on_null for one in given
+        ]
+        fatal = np.array([one.on_null == "null_score" for one in given])
+        return np.where(missing, np.array(fill, np.float64), values), (missing & fatal).any(axis=1)
 
     def _run(self, columns: Sequence[Array], height: int, scores: Scores, rows: npt.NDArray[np.int64] | None) -> Floats:
         """The raw outputs of each row, NaN for rows that fail, which are marked in `scores`."""
@@ -155,17 +167,11 @@ class OnnxScorer:
         shape = next(size for size in reversed(SHAPES) if size >= count)
         feeds: Feeds = {}
         with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, and its score is then NULL
-            if self.manifest.layout == "matrix":
-                name, dtype, _ = self._tensors[0]
-                matrix = np.zeros((shape, len(columns)), dtype)
-                for j, column in enumerate(columns):
-                    matrix[:count, j] = column
-                feeds[name] = matrix
-            else:
-                for (name, dtype, dimensions), column in zip(self._tensors, columns, strict=True):
-                    padded = np.full(shape, "", np.object_) if dtype is np.object_ else np.zeros(shape, dtype)
-                    padded[:count] = column
-                    feeds[name] = padded if dimensions == 1 else padded.reshape(shape, 1)
+            for (name, dtype, dimensions), column in zip(self._tensors, columns, strict=True):
+                size = (shape, *column.shape[1:]) if dimensions == 2 and column.ndim == 2 else (shape,)
+                padded = np.full(size, "", np.object_) if dtype is np.object_ else np.zeros(size, dtype)
+                padded[:count] = column
+                feeds[name] = padded.reshape(shape, 1) if dimensions == 2 and column.ndim == 1 else padded
         return self._call(feeds, shape)[:count]
 
     def _texts(self, columns: Sequence[Array], count: int) -> Floats:
@@ -181,7 +187,7 @@ class OnnxScorer:
 
     # explanations
 
-    def effects(self, inputs: Sequence[pl.Series]) -> Floats | None:
+    def effects(self, inputs: pl.DataFrame) -> Floats | None:
         """As `operators.scoring.Scorer`: logits for a linear model, else differences of scores; rows x (inputs + 1) rows
         scored then.
         """
@@ -190,25 +196,29 @@ class OnnxScorer:
             return None
         return self._linear(told, inputs) if isinstance(told, Linear) else self._one_at_a_time(told, inputs)
 
-    def _linear(self, told: Linear, inputs: Sequence[pl.Series]) -> Floats:
-        columns, _ = self._columns(inputs)
-        pairs = zip(columns, told.coefficients, told.means, strict=True)
-        effects = np.column_stack(
-            [coefficient * (np.asarray(column, np.float64) - mean) for column, coefficient, mean in pairs]
-        )
+    def _linear(self, told: Linear, inputs: pl.DataFrame) -> Floats:
+        values, _ = self._filled(inputs, self.manifest.inputs)
+        effects = np.asarray(told.coefficients) * (values - np.asarray(told.means))
         return np.asarray(np.round(np.nan_to_num(effects), DECIMALS))
 
-    def _one_at_a_time(self, told: Baseline, inputs: Sequence[pl.Series]) -> Floats:
-        height, width = len(inputs[0]), len(inputs)
+    def _one_at_a_time(self, told: Baseline, inputs: pl.DataFrame) -> Floats:
+        height, width = inputs.height, inputs.width
         repeated = []
-        for j, (series, value) in enumerate(zip(inputs, told.values, strict=True)):
+        for j, (series, value) in enumerate(zip(inputs.get_columns(), told.values, strict=True)):
             plain = series.cast(pl.Float64) if self.manifest.inputs[j].type == "number" else series
             ordinary = pl.Series(
                 series.name, [value if plain.dtype == pl.Float64 else None] * height, dtype=plain.dtype
             )
             repeated.append(pl.concat([plain, *(ordinary if k == j else plain for k in range(width))], rechunk=True))
-        scores = self.score(repeated).values.reshape(width + 1, height)
+        scores = self.score(pl.DataFrame(repeated)).values.reshape(width + 1, height)
         return np.asarray(np.round(scores[0] - scores[1:], DECIMALS).T)
+
+
+def _floats(inputs: pl.DataFrame) -> Floats:
+    """The columns as float64 [rows, columns], NaN for NULL."""
+    if any(dtype != pl.Float64 for dtype in inputs.dtypes):
+        inputs = inputs.cast(pl.Float64)
+    return inputs.to_numpy()
 
 
 def _session(data: bytes) -> ort.InferenceSession:

@@ -59,7 +59,7 @@ def _score(stamped: Stamped, program: Program, plan: ModelPlan, scorers: Scorers
         return
     rows = frame if looked is None or looked.all() else frame.filter(looked)
     scorer = scorers.ready(plan.name, plan.version)
-    scores = _answered(scorer, [_column(rows, name) for name in plan.reads], rows.height)
+    scores = _answered(scorer, inputs_of(rows, plan), rows.height)
     values, missing = scores.values, scores.failed
     if rows is not frame:
         assert looked is not None
@@ -68,7 +68,7 @@ def _score(stamped: Stamped, program: Program, plan: ModelPlan, scorers: Scorers
         values[at] = scores.values
         if missing is not None:
             missing[at] = scores.failed
-    found.frame = frame.with_columns(pl.Series(plan.name, values, nan_to_null=True))
+    found.frame = frame.hstack([pl.Series(plan.name, values, nan_to_null=True)])
     if scorer is not None:
         found.scorers[plan.name] = scorer
     if missing is not None:
@@ -78,7 +78,7 @@ def _score(stamped: Stamped, program: Program, plan: ModelPlan, scorers: Scorers
             found.errors.append(_trouble(stamped, plan, trouble, missing, scores.error))
 
 
-def _answered(scorer: Scorer | None, inputs: Sequence[pl.Series], height: int) -> Scores:
+def _answered(scorer: Scorer | None, inputs: pl.DataFrame, height: int) -> Scores:
     """The scores of a model; none where there is no model, or where it breaks altogether."""
     error = ""
     if scorer is not None:
@@ -89,9 +89,14 @@ def _answered(scorer: Scorer | None, inputs: Sequence[pl.Series], height: int) -
     return Scores(np.full(height, np.nan), np.ones(height, np.bool_), error)
 
 
-def _column(frame: pl.DataFrame, name: str) -> pl.Series:
-    """A column, all NULL where the newest policy dropped it while its events were on the way."""
-    return frame[name] if name in frame.columns else pl.Series(name, [None] * frame.height, dtype=pl.Float64)
+def inputs_of(frame: pl.DataFrame, plan: ModelPlan | EnsemblePlan) -> pl.DataFrame:
+    """What a model reads; a column is all NULL where the newest policy dropped it while its events were on the way."""
+    try:
+        return frame[list(plan.reads)]
+    except pl.exceptions.ColumnNotFoundError:
+        known = set(frame.columns)
+        none = [pl.lit(None, dtype=pl.Float64).alias(name) for name in plan.reads if name not in known]
+        return frame.with_columns(none).select(plan.reads)
 
 
 def _types(program: Program, model: str) -> tuple[str, ...] | None:
@@ -105,7 +110,7 @@ def _types(program: Program, model: str) -> tuple[str, ...] | None:
 def _join(plan: EnsemblePlan, found: Enriched) -> None:
     """An ensemble: NULL where a member is, and without an answer where a member is."""
     members = [found.frame[name].to_numpy() for name in plan.reads]
-    found.frame = found.frame.with_columns(pl.Series(plan.name, joined(plan, members), nan_to_null=True))
+    found.frame = found.frame.hstack([pl.Series(plan.name, joined(plan, members), nan_to_null=True)])
     masks = [found.missing[name] for name in plan.reads if name in found.missing]
     if masks:
         found.missing[plan.name] = np.logical_or.reduce(masks)

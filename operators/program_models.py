@@ -71,6 +71,9 @@ class ModelCompiler:
                 hint="name as many columns in the same order, or leave inputs: out",
             )
             return None
+        if len(set(reads)) < len(reads):
+            self.problem(at, f"model {name}: an input is named twice", hint="name each column once")
+            return None
         sound = [self._input(at, name, version, c, i) for c, i in zip(reads, inputs, strict=True)]
         return ModelPlan(name, version, tuple(reads), manifest) if all(sound) else None
 

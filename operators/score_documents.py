@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from operators.documents import Json
-from operators.enrich import Enriched
+from operators.enrich import Enriched, inputs_of
 from operators.plan import EnsemblePlan, ModelPlan, Program
 
 MOST_TOLD = 3
@@ -60,9 +60,9 @@ def explained(
     Empty for a score that is NULL and for a model without an explanation. Of an ensemble the members, each with its
     share of the score.
     """
-    inputs = [rows[name] if name in rows.columns else pl.Series([None] * rows.height) for name in plan.reads]
+    inputs = inputs_of(rows, plan)
     if isinstance(plan, EnsemblePlan):
-        members = np.column_stack([column.cast(pl.Float64).to_numpy() for column in inputs])
+        members = inputs.to_numpy()
         weights = np.asarray(plan.weights)
         effects = members * (weights / weights.sum())
         if plan.how == "max":
@@ -74,7 +74,7 @@ def explained(
             return {}
         effects = found
     known = rows[plan.name].is_not_null().to_list()
-    values = [_shown(column) for column in inputs]
+    values = [_shown(column) for column in inputs.get_columns()]
     # Ties go by the order of the inputs, so that the answer is one.
     order = np.argsort(-np.abs(np.nan_to_num(effects)), axis=1, kind="stable")
     told: dict[int, list[Json]] = {}

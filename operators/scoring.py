@@ -4,7 +4,6 @@ The stages hold no model and read no file. A runtime hands them a `Catalog` and 
 `models`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,10 +44,10 @@ class Scorer(Protocol):
 
     manifest: Manifest
 
-    def score(self, inputs: Sequence[pl.Series]) -> Scores:
-        """The scores of rows whose inputs are these columns, in the manifest's order."""
+    def score(self, inputs: pl.DataFrame) -> Scores:
+        """The scores of rows whose inputs are these columns, in the manifest's order whatever their names."""
 
-    def effects(self, inputs: Sequence[pl.Series]) -> Floats | None:
+    def effects(self, inputs: pl.DataFrame) -> Floats | None:
         """What each input added to each score, [rows, inputs]; None for a model without an explanation."""
 
 

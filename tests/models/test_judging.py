@@ -59,7 +59,7 @@ def test_a_null_score_never_fires_and_models_look_at_the_rules_events_only(world
     asked: list[int] = []
     scorer: Any = world.shelf.ready("fraud", 1)
     whole = scorer.score
-    scorer.score = lambda inputs: asked.append(len(inputs[0])) or whole(inputs)
+    scorer.score = lambda inputs: asked.append(inputs.height) or whole(inputs)
     found = world.judge(line, [None, 900.0, 900.0], type=["payment", "payment", "post"])
     assert fired(found) == [("e1", "not_low", "live")]
     assert asked == [2]
@@ -235,7 +235,7 @@ def test_judging_does_not_depend_on_cuts(tmp_path: Path) -> None:
 def test_scores_of_stored_models_are_the_same_everywhere(world: World) -> None:
     stored: StoredModel = world.registry.load("fraud", 1)
     scorer: Any = world.shelf.ready("fraud", 1) or world.shelf.settle("fraud", 1) or world.shelf.ready("fraud", 1)
-    direct = scorer.score([pl.Series([700.0]), pl.Series([0.0])]).values[0]
+    direct = scorer.score(pl.DataFrame({"a": [700.0], "b": [0.0]})).values[0]
     found = world.judge(world.timeline(), [700.0])
     assert found.verdicts[0][1]["scores"]["fraud"]["value"] == direct  # type: ignore[index]
     assert stored.manifest.version == 1

@@ -32,6 +32,10 @@ def scorer(data: bytes, inputs: Any, **parts: Any) -> OnnxScorer:
     return OnnxScorer(StoredModel(manifest_of(data, inputs, **parts), data))
 
 
+def columns(*series: pl.Series) -> pl.DataFrame:
+    return pl.DataFrame([one.alias(str(i)) for i, one in enumerate(series)])
+
+
 MODELS = {
     "logistic": scorer(logistic(np.linspace(-1, 1, WIDTH).tolist(), 0.2), NAMES),
     "network": scorer(network(WIDTH), NAMES, calibration={"method": "platt", "slope": 3.0, "offset": -1.0}),
@@ -40,7 +44,9 @@ MODELS = {
     ),
 }
 ROWS = 5_000
-COLUMNS = [pl.Series(n, np.random.default_rng(i).normal(size=ROWS), dtype=pl.Float64) for i, n in enumerate(NAMES)]
+COLUMNS = pl.DataFrame(
+    [pl.Series(n, np.random.default_rng(i).normal(size=ROWS), dtype=pl.Float64) for i, n in enumerate(NAMES)]
+)
 WHOLE = {name: model.score(COLUMNS).values for name, model in MODELS.items()}
 
 
@@ -48,7 +54,7 @@ WHOLE = {name: model.score(COLUMNS).values for name, model in MODELS.items()}
 @given(st.sampled_from(sorted(MODELS)), st.lists(st.integers(1, ROWS - 1), max_size=12, unique=True))
 def test_scores_do_not_depend_on_cuts(name: str, cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), ROWS]
-    parts = [MODELS[name].score([column[a:b] for column in COLUMNS]).values for a, b in pairwise(edges)]
+    parts = [MODELS[name].score(COLUMNS[a:b]).values for a, b in pairwise(edges)]
     assert np.concatenate(parts).tobytes() == WHOLE[name].tobytes()
 
 
@@ -56,12 +62,12 @@ def test_scores_do_not_depend_on_cuts(name: str, cuts: list[int]) -> None:
 @given(st.sampled_from(sorted(MODELS)), st.randoms(use_true_random=False), st.integers(1, 1_500))
 def test_scores_do_not_depend_on_the_rows_beside(name: str, rng: Any, count: int) -> None:
     order = np.array([rng.randrange(ROWS) for _ in range(count)])
-    found = MODELS[name].score([column[order] for column in COLUMNS]).values
+    found = MODELS[name].score(COLUMNS[order]).values
     assert found.tobytes() == WHOLE[name][order].tobytes()
 
 
 def test_scores_are_what_the_formula_says() -> None:
-    x = np.column_stack([column.to_numpy() for column in COLUMNS]).astype(np.float32)
+    x = COLUMNS.to_numpy().astype(np.float32)
     expected = 1 / (1 + np.exp(-(x @ np.linspace(-1, 1, WIDTH).astype(np.float32) + np.float32(0.2))))
     assert np.abs(WHOLE["logistic"] - expected).max() < 1e-6
     assert (np.round(WHOLE["network"], 6) == WHOLE["network"]).all()
@@ -73,27 +79,30 @@ def test_nulls_follow_the_manifest() -> None:
     model = scorer(forest(3, seed=4), [ModelInput(name=n, on_null=rule) for n, rule in zip("abc", rules, strict=True)])
 
     def of(*row: float | None) -> float:
-        return float(model.score([pl.Series([value], dtype=pl.Float64) for value in row]).values[0])
+        return float(model.score(columns(*(pl.Series([value], dtype=pl.Float64) for value in row))).values[0])
 
     assert np.isnan(of(None, 1.0, 1.0)) and np.isnan(of(None, None, None))
     assert of(0.5, None, 1.0) == of(0.5, 2.0, 1.0)
     assert not np.isnan(of(0.5, 1.0, None))
     linear = scorer(logistic([1.0, 1.0]), [ModelInput(name=n, on_null="missing") for n in "ab"])
-    assert np.isnan(linear.score([pl.Series([1.0, None]), pl.Series([1.0, 1.0])]).values).tolist() == [False, True]
+    assert np.isnan(linear.score(columns(pl.Series([1.0, None]), pl.Series([1.0, 1.0]))).values).tolist() == [
+        False,
+        True,
+    ]
 
 
 def test_whole_numbers_and_booleans_are_numbers_and_what_is_too_large_has_no_score() -> None:
     model = scorer(logistic([1.0, 1.0, -1.0]), ["a", "b", "c"])
-    whole = [pl.Series([2, None]), pl.Series([True, True]), pl.Series([1.0, 1.0])]
-    same = [pl.Series([2.0]), pl.Series([1.0]), pl.Series([1.0])]
+    whole = columns(pl.Series([2, None]), pl.Series([True, True]), pl.Series([1.0, 1.0]))
+    same = columns(pl.Series([2.0]), pl.Series([1.0]), pl.Series([1.0]))
     assert model.score(whole).values[0] == model.score(same).values[0]
-    huge = [pl.Series([1e300]), pl.Series([0.0]), pl.Series([1e300])]
+    huge = columns(pl.Series([1e300]), pl.Series([0.0]), pl.Series([1e300]))
     assert np.isnan(model.score(huge).values[0])
 
 
 def test_texts_come_as_strings() -> None:
     model = scorer(words({"buy now": 0.9}), [ModelInput(name="text", type="text")])
-    found = model.score([pl.Series(["buy now", "hello", None], dtype=pl.String)]).values
+    found = model.score(columns(pl.Series(["buy now", "hello", None], dtype=pl.String))).values
     assert found[:2].tolist() == [0.9, 0.1] and np.isnan(found[2])
 
 
@@ -115,7 +124,7 @@ def test_a_row_that_the_model_fails_on_is_found_among_the_others() -> None:
     model = scorer(data, ["i"])
     index = np.arange(3_000.0)
     index[[5, 1_700, 2_999]] = 9_999
-    scores = model.score([pl.Series(index)])
+    scores = model.score(columns(pl.Series(index)))
     assert scores.failed is not None and np.flatnonzero(scores.failed).tolist() == [5, 1_700, 2_999]
     assert scores.error and np.isnan(scores.values[[5, 1_700, 2_999]]).all()
     right = np.setdiff1d(np.arange(3_000), [5, 1_700, 2_999])
@@ -125,7 +134,7 @@ def test_a_row_that_the_model_fails_on_is_found_among_the_others() -> None:
 def test_effects_of_a_linear_model_add_up() -> None:
     told = {"kind": "linear", "coefficients": [1.0, -2.0], "means": [1.0, 0.5]}
     model = scorer(logistic([1.0, -2.0]), [ModelInput(name="a"), ModelInput(name="b", on_null=0.5)], explanation=told)
-    effects = model.effects([pl.Series([3.0, 1.0]), pl.Series([0.5, None])])
+    effects = model.effects(columns(pl.Series([3.0, 1.0]), pl.Series([0.5, None])))
     assert effects is not None and effects.tolist() == [[2.0, 0.0], [0.0, 0.0]]
 
 
@@ -133,13 +142,13 @@ def test_effects_against_a_baseline_are_differences_of_scores() -> None:
     told = {"kind": "baseline", "values": [0.0, None]}
     model = scorer(forest(2, seed=3), [ModelInput(name="a"), ModelInput(name="b", on_null=1.0)], explanation=told)
     a, b = pl.Series([2.0, -1.0, 0.0]), pl.Series([0.3, -0.3, 1.0])
-    effects = model.effects([a, b])
+    effects = model.effects(columns(a, b))
     assert effects is not None
-    score = model.score([a, b]).values
-    assert effects[:, 0] == pytest.approx(score - model.score([pl.Series([0.0] * 3), b]).values, abs=2e-6)
-    assert effects[:, 1] == pytest.approx(score - model.score([a, pl.Series([1.0] * 3)]).values, abs=2e-6)
+    score = model.score(columns(a, b)).values
+    assert effects[:, 0] == pytest.approx(score - model.score(columns(pl.Series([0.0] * 3), b)).values, abs=2e-6)
+    assert effects[:, 1] == pytest.approx(score - model.score(columns(a, pl.Series([1.0] * 3))).values, abs=2e-6)
     assert effects[2].tolist() == [0.0, 0.0]
-    assert scorer(logistic([1.0]), ["a"]).effects([pl.Series([1.0])]) is None
+    assert scorer(logistic([1.0]), ["a"]).effects(columns(pl.Series([1.0]))) is None
 
 
 def unfit(data: bytes, inputs: list[Any], **parts: Any) -> str:
