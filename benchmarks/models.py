@@ -18,10 +18,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-# This file bears the name of a package: without its folder on the path `models` is the package.
-sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).resolve().parent]
-os.environ.setdefault("POLARS_MAX_THREADS", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.pop(0)  # this file bears the name of a package: without its folder on the path `models` is the package
+os.environ["POLARS_MAX_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import polars as pl

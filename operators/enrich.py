@@ -59,6 +59,9 @@ def _score(stamped: Stamped, program: Program, plan: ModelPlan, scorers: Scorers
         return
     rows = frame if looked is None or looked.all() else frame.filter(looked)
     scorer = scorers.ready(plan.name, plan.version)
+    if scorer is None:  # where batches are judged in another process than they were stamped in, it may be on its way
+        scorers.settle(plan.name, plan.version)
+        scorer = scorers.ready(plan.name, plan.version)
     scores = _answered(scorer, inputs_of(rows, plan), rows.height)
     values, missing = scores.values, scores.failed
     if rows is not frame:

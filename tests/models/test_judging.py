@@ -1,6 +1,7 @@
 """Scores in judge: what rules make of them, what verdicts say, and what happens where a model has no answer."""
 
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 
 from models.registry import StoredModel
+from models.shelf import Shelf
 from operators.act import Actor
 from operators.scoring import Scores
 from schemas.manifest import ModelInput
@@ -74,7 +76,7 @@ def test_emit_all_shows_every_score_that_some_rule_reads(world: World) -> None:
 
 def test_a_model_that_is_not_there_yet_makes_its_rules_shadow(world: World) -> None:
     line = world.timeline()
-    world.shelf._loadings.clear()
+    world.shelf = Shelf(world.registry, inspect=lambda models: sleep(20) or [None], patience_seconds=0.0)
     found = world.judge(line, [2_000.0, 10.0])
     assert fired(found) == [("e0", "dear", "live"), ("e0", "mixed", "model_unavailable")]
     assert [mode for mode, _ in Actor("shop").act(found.hits).enforcement] == ["live", "shadow"]
@@ -87,6 +89,13 @@ def test_a_model_that_is_not_there_yet_makes_its_rules_shadow(world: World) -> N
     )
     again = world.judge(line, [2_000.0], first=2)
     assert (again.errors, dict(again.unscored), dict(found.unscored)) == ([], {"fraud": 1}, {"fraud": 2})
+
+
+def test_judge_waits_for_a_model_that_another_process_has_and_this_one_not_yet(world: World) -> None:
+    line = world.timeline()
+    world.shelf = Shelf(world.registry, inspect=lambda models: sleep(0.2) or [None])
+    found = world.judge(line, [900.0])
+    assert fired(found) == [("e0", "risky", "live"), ("e0", "mixed", "live")] and not found.errors
 
 
 @pytest.mark.parametrize("broken", ["raises", "one row"])
