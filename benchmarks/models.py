@@ -24,22 +24,27 @@ os.environ["POLARS_MAX_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 import numpy as np
 import polars as pl
 
+from models.encodings import encoder_of
 from models.importing import Wanted, imported
+from models.inspection import golden_scores
 from models.onnx_scorer import OnnxScorer
-from models.registry import Registry
+from models.registry import Registry, StoredModel
 from models.shelf import Shelf
+from models.text_encoding import encoding
+from models.text_fit import fit_text
+from models.text_graph import OUTPUT, export_text
 from operators.batch import Batch
 from operators.judge import judge
 from operators.observe import Observed
 from operators.program import compile_program
 from operators.stamp import Stamped, stamp
 from operators.timeline import Timeline
-from schemas.manifest import ModelInput
+from schemas.manifest import Golden, Manifest, ManifestDraft, ModelInput, ModelOutput
 from schemas.policy_file import parse_policy_value
 
 WIDTH = 30
 NAMES = [f"c{i}" for i in range(WIDTH)]
-KINDS = ("logistic", "xgboost", "lightgbm", "mlp")
+KINDS = ("logistic", "xgboost", "lightgbm", "mlp", "text")
 NOON = 1_767_268_800_000
 
 
@@ -81,6 +86,52 @@ def fitted(kind: str) -> bytes:
     return to_onnx(model.fit(x, y), x[:1], options={"zipmap": False}, target_opset=15).SerializeToString()
 
 
+WORDS = [
+    "win",
+    "a",
+    "free",
+    "phone",
+    "at",
+    "our",
+    "channel",
+    "this",
+    "song",
+    "is",
+    "great",
+    "see",
+    "you",
+    "tomorrow",
+    "what",
+    "beautiful",
+    "voice",
+    "cheap",
+    "watches",
+]
+
+
+def some_texts(rows: int, seed: int) -> pl.Series:
+    """Comments of about 60 characters."""
+    rng = np.random.default_rng(seed)
+    return pl.Series("text", [f"{' '.join(rng.choice(WORDS, 11))} {rng.integers(1_000)}" for _ in range(rows)])
+
+
+def draft_of(kind: str) -> tuple[ManifestDraft, bytes]:
+    """A model of one kind and its manifest."""
+    if kind != "text":
+        data = fitted(kind)
+        return imported(data, Wanted("m", [ModelInput(name=name) for name in NAMES])), data
+    texts = some_texts(2_000, 1)
+    fit = fit_text(texts, texts.str.contains("free|cheap").to_numpy())
+    data = export_text(fit)
+    golden = Golden(inputs=[["hello"], ["cheap free"]], outputs=[0.0, 0.0])
+    draft = ManifestDraft(
+        name="m", kind="text", inputs=[ModelInput(name="text", type="text")], layout="text", text=encoding(),
+        output=ModelOutput(tensor=OUTPUT), calibration=fit.calibration, golden=golden,
+    )  # fmt: skip
+    scores = golden_scores(StoredModel(Manifest(**dict(draft), version=1, sha256="0" * 64), data))
+    return draft.model_copy(update={"golden": golden.model_copy(update={"outputs": scores})}), data
+
+
 def shortest(tasks: list[Callable[[], object]], seconds: float) -> list[float]:
     """Microseconds of each task's shortest run; they take turns, so that a busy machine is busy for all."""
     best = [float("inf")] * len(tasks)
@@ -101,6 +152,7 @@ class Judging:
     def __init__(self, shelf: Shelf, rows: int) -> None:
         rng = np.random.default_rng(rows)
         self.columns = {name: rng.normal(size=rows) for name in NAMES}
+        texts = some_texts(rows, rows)
         times = pl.Series(np.full(rows, NOON)).cast(pl.Datetime("ms", "UTC"))
         self.frame = pl.DataFrame(
             {
@@ -111,6 +163,7 @@ class Judging:
                 "__source": pl.Series([0] * rows, dtype=pl.UInt32),
                 "__offset": pl.Series(range(rows), dtype=pl.Int64),
                 **self.columns,
+                "text": texts,
             }
         )
         self.shelf = shelf
@@ -120,7 +173,9 @@ class Judging:
     def _stamped(self, models: dict[str, object], when: str) -> tuple[Stamped, Observed]:
         policy = {
             "policy": "bench",
-            "events": {"event": {"id": "/id", "time": "/t", "fields": dict.fromkeys(NAMES, "float")}},
+            "events": {
+                "event": {"id": "/id", "time": "/t", "fields": dict.fromkeys(NAMES, "float") | {"text": "string"}}
+            },
             "entities": {"who": "event_id"},
             "models": models,
             "rules": {"hit": {"when": when, "action": "act", "target": "who"}},
@@ -134,10 +189,10 @@ class Judging:
 
 
 def measure(kind: str, batches: list[int], seconds: float) -> list[dict[str, object]]:
-    data = fitted(kind)
+    draft, data = draft_of(kind)
     with tempfile.TemporaryDirectory() as folder:
         registry = Registry(Path(folder))
-        registry.add(imported(data, Wanted("m", [ModelInput(name=name) for name in NAMES])), data)
+        registry.add(draft, data)
         shelf = Shelf(registry)
         assert shelf.settle("m", 1) is None
         scorer = shelf.ready("m", 1)
@@ -145,10 +200,12 @@ def measure(kind: str, batches: list[int], seconds: float) -> list[dict[str, obj
         rows = []
         for size in batches:
             judging = Judging(shelf, size)
-            matrix = np.column_stack([judging.columns[name] for name in NAMES]).astype(np.float32)
             session, output = scorer._session, scorer.manifest.output.tensor
-            feeds = {session.get_inputs()[0].name: matrix}
-            inputs = judging.frame.select(NAMES)
+            inputs = judging.frame.select(one.name for one in draft.inputs)
+            if kind == "text":
+                feeds = encoder_of(encoding())(inputs["text"])
+            else:
+                feeds = {session.get_inputs()[0].name: inputs.to_numpy().astype(np.float32, order="C")}
             alone, scored, whole, bare = shortest(
                 [
                     lambda s=session, o=output, f=feeds: s.run([o], f),

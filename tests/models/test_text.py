@@ -153,23 +153,23 @@ def test_long_texts_are_read_at_both_ends() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.text(max_size=40) | st.sampled_from([*SPAM, *HAM, *ODD[:8]]), min_size=1, max_size=90), st.data())
 def test_a_score_depends_on_its_text_only(scorer: OnnxScorer, some: list[str], data: st.DataObject) -> None:
-    whole = scorer.score([pl.Series(some, dtype=pl.String)]).values
+    whole = scorer.score(pl.DataFrame({"text": some})).values
     edges = sorted({0, len(some), *data.draw(st.lists(st.integers(0, len(some)), max_size=4))})
-    parts = [scorer.score([pl.Series(some[a:b], dtype=pl.String)]).values for a, b in pairwise(edges)]
+    parts = [scorer.score(pl.DataFrame({"text": some[a:b]})).values for a, b in pairwise(edges)]
     assert np.concatenate(parts).tobytes() == whole.tobytes()
     assert np.isfinite(whole).all()
 
 
 def test_null_has_no_score_and_odd_texts_have_one(scorer: OnnxScorer) -> None:
-    found = scorer.score([pl.Series([*ODD, None], dtype=pl.String)])
+    found = scorer.score(pl.DataFrame({"text": [*ODD, None]}))
     assert found.failed is None
     assert np.isfinite(found.values[:-1]).all() and np.isnan(found.values[-1])
-    assert np.isnan(scorer.score([pl.Series([None, None], dtype=pl.String)]).values).all()
+    assert np.isnan(scorer.score(pl.DataFrame({"text": [None, None]}, schema={"text": pl.String})).values).all()
 
 
 def test_it_learns_and_the_export_says_the_same(fit: TextFit, scorer: OnnxScorer) -> None:
     unseen, labels = texts(500, 2)
-    scores = scorer.score([unseen]).values
+    scores = scorer.score(unseen.to_frame()).values
     assert ((scores > 0.5) == labels).all()
     margins = fit.margins(ngrams(unseen))
     exported = 1 / (1 + np.exp(-(fit.calibration.slope * margins + fit.calibration.offset)))
