@@ -17,6 +17,7 @@ import structlog
 
 from integration.kafka.address import is_kafka, kafka_place
 from integration.kafka.events import KafkaEvents
+from integration.kafka.member_topic import follow_members
 from integration.kafka.outputs import TransactionalOutputs
 from integration.outputs import FileOutputs
 from integration.rocks_state import RocksState
@@ -27,6 +28,8 @@ from jobs.engine import Document, Engine
 from jobs.entity_lists import EntityLists
 from jobs.job_plan import JobPlan, Progress, Summary
 from jobs.label_feed import LabelFeed, check_labels
+from jobs.member_feed import FAMILY as MEMBERS
+from jobs.member_feed import MemberFeed, refuse_members
 from jobs.reading import Position, Reader, times_of
 from jobs.rules_seen import note_rules
 from jobs.sweep import Sweep
@@ -59,7 +62,7 @@ class EmbeddedJob:
             self.config: ConfigFeed | None = None
             if plan.config is not None and not is_kafka(plan.config):
                 self.config = ConfigFeed(plan.config, None, needed=True)
-            self.state = open_state(plan.state, [*families, "cooldowns", "ids", "labels", "lists"])
+            self.state = open_state(plan.state, [*families, "cooldowns", "ids", "labels", "lists", MEMBERS])
             opened.callback(self.state.close)
             self._open(open_files, open_topics, opened)
             self._opened = opened.pop_all()
@@ -95,6 +98,7 @@ class EmbeddedJob:
         if self.config is not None and self.config.found is None:
             self._notices += self.engine.config_missing()
         self.lists = EntityLists(plan.program, self.state, plan.lists)
+        self.members = self._open_members(opened)
         if not is_kafka(plan.output):
             target = str(Path(plan.output).resolve())
             files = open_files(Path(plan.output), self._job["outputs"].get(target))
@@ -153,6 +157,18 @@ class EmbeddedJob:
         self.engine.labels = self.feed = LabelFeed(plan.labels, plan.program, at, self._horizon(), plan.follow)
         opened.callback(self.feed.close)
 
+    def _open_members(self, opened: ExitStack) -> MemberFeed | None:
+        saved = self._job.get("members")
+        if self.plan.members is None:
+            refuse_members(saved)
+            return None
+        topic = follow_members(kafka_place(self.plan.members, "TOPIC"), self.plan.properties)
+        opened.callback(topic.close)
+        feed = MemberFeed(self.plan.program, self.state, topic, saved)
+        self.lists.also = feed.by_list()
+        self.engine.follow_members(feed.members, self.lists.holds)
+        return feed
+
     def _open_source(self, opened: ExitStack) -> Source:
         plan = self.plan
         if is_kafka(plan.source):
@@ -182,11 +198,15 @@ class EmbeddedJob:
         self._status(self._notices)
         if self.config is not None and self.config.found is not None:
             self._status(self.engine.offer_config(self.config.found.read_to_end()))
+        if self.members is not None:
+            self._status(self.members.read_to_end(self.engine.clock))
         written = time.monotonic()
         position = self.reader.position
         stopped = False
         for item in self.reader:
             self._follow_config()
+            if self.members is not None:
+                self._status(self.members.read_new(self.engine.clock))
             if item is not None:
                 position = item.position
                 self.engine.intake.horizon_ms = self._horizon()
@@ -231,6 +251,9 @@ class EmbeddedJob:
         changes = self.engine.changes()
         self.lists.add_changes(changes)
         self.sweep.add_changes(changes)
+        if self.members is not None:
+            self.members.add_changes(changes)
+            self._job["members"] = self.members.position
         if position is not None:
             self._job["positions"][self._input] = position
         if self.feed is not None:

@@ -29,6 +29,7 @@ from operators.intake import settle
 from operators.judge import Emit, judge
 from operators.labels.desk import Changes, LabelDesk
 from operators.layout import Layout
+from operators.members import Members
 from operators.model_gate import settle_models
 from operators.modes import standing
 from operators.observe import KindObserver, Observed, observe
@@ -111,6 +112,8 @@ class Engine:
         self._timeline_id = timeline_id
         self.timeline = Timeline(program, compile_policy, timeline_id or "0", timeline_id is not None, choose)
         self.waits_for_config = False
+        self._members: Members | None = None
+        self._stands: Callable[[str, bytes], bool] = lambda name, key: False
         self.fuses = Fuses()
         self.cooldowns = Cooldowns(state.family("cooldowns"))
         self.actor = Actor(program.name, self.cooldowns, self.fuses)
@@ -239,8 +242,35 @@ class Engine:
             outcome.add("deadletter", dead_letter(self.base.name, record))
         self.counts["dead"] += len(dead)
         for part in stamped:
-            self._run(part, outcome)
+            for piece in self._pieces(part):
+                self._run(piece, outcome)
         return outcome
+
+    def follow_members(self, members: Members, stands: Callable[[str, bytes], bool]) -> None:
+        """Lists change at the moments that `members` says; an entity that `stands` on one anyway stays on it."""
+        self._members, self._stands = members, stands
+
+    def _pieces(self, part: Stamped) -> list[Stamped]:
+        """The part in pieces during which no list changes."""
+        if self._members is None or not part.frame.height:
+            return [part]
+        ingest = part.frame["ingest_time"].to_physical().to_numpy()
+        moments = self._members.due(int(ingest[-1]))
+        rows = np.unique(np.searchsorted(ingest, moments, side="left")) if moments else np.empty(0, dtype=np.int64)
+        return part.cut(rows[(rows > 0) & (rows < len(ingest))].tolist())
+
+    def _turn_lists(self, ingest_ms: int, outcome: Outcome) -> None:
+        """Puts entities on lists and takes them off, up to a moment."""
+        for turn in self._members.advance(ingest_ms) if self._members else ():
+            for name, keys in turn.lists.items():
+                on = [key for key, is_on in keys.items() if is_on]
+                off = [key for key, is_on in keys.items() if not is_on and not self._stands(name, key)]
+                kept = len(keys) - len(on) - len(off)
+                self.observers[self.base.policy.lists[name].of].mark_list(name, on, off)
+                message = f"list {name}: {len(on)} put on, {len(off)} taken off"
+                message += f", {kept} stay because the policy's list file names them" if kept else ""
+                detail: Document = {"added": len(on), "removed": len(off), "kept": kept}
+                outcome.add("status", status("lists_changed", name, message, at_ms=turn.at_ms, detail=detail))
 
     def _await_models(self, batch: Batch) -> list[Document]:
         """A version that a record brought is there, or was refused, before the first event that it would score."""
@@ -261,6 +291,7 @@ class Engine:
             return
         if part.program is not self.program:
             self._replan(part.program)
+        self._turn_lists(part.frame["ingest_time"].to_physical()[0], outcome)
         started = perf_counter()
         changes = None if self.labels is None else self._take_labels(self.labels, part, outcome)
         observed = observe(part.frame, part.program, self.observers, changes)

@@ -26,6 +26,8 @@ class EntityLists:
             kind = program.kinds[spec.of]
             entities = [] if spec.source is None else read_list(folder / spec.source, name, len(kind.key) or 1)
             self._members[name] = {bytes_of(parts, kind) for parts in entities}
+        self.also: dict[str, set[bytes]] = {}
+        """By list: keys that are on it whatever the files say."""
         self._keys: list[bytes] = []
         self._values: list[bytes | None] = []
 
@@ -36,9 +38,12 @@ class EntityLists:
             before = self._stored(name)
             # Rows that moved to a layout without the list have lost its bit: all of it is marked again.
             add, remove = sorted(now - before if name in self._standing else now), sorted(before - now)
+            observer = engine.observers[self._program.policy.lists[name].of]
+            if name not in self._standing:
+                observer.mark_list(name, sorted(self.also.get(name, ())))
             if not add and not remove:
                 continue
-            engine.observers[self._program.policy.lists[name].of].mark_list(name, add, remove)
+            observer.mark_list(name, add, sorted(set(remove) - self.also.get(name, set())))
             prefix = name.encode() + b"\0"
             self._keys += [prefix + key for key in (*add, *remove)]
             self._values += [b"1"] * len(add) + [None] * len(remove)
@@ -53,6 +58,10 @@ class EntityLists:
                 )
             )
         return notices
+
+    def holds(self, name: str, key: bytes) -> bool:
+        """Whether the file of a list names an entity."""
+        return key in self._members[name]
 
     def add_changes(self, changes: Changes) -> None:
         changes.rows["lists"] = (self._keys, self._values)

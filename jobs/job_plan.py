@@ -38,6 +38,8 @@ class JobPlan:
     pii_key: bytes | None = None
     properties: ClientProperties | None = None
     allow_create_time: bool = False
+    members: str | None = None
+    """Place of the lists topic."""
     config_wait_s: float = WAIT_S
     scorers: Scorers = field(default_factory=NoScorers)
     choose: Choose | None = None

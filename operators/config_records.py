@@ -57,7 +57,7 @@ class Setting:
         fields = value if isinstance(value, dict) else {}
         if key == "policy":
             program = compile(fields)
-            _fits(program, base)
+            fits(program, base)
             return cls(program=program)
         if key == "mode/*":
             return cls(ceiling=fields["ceiling"] == "shadow")
@@ -98,7 +98,7 @@ def _policy(value: dict[str, object], base: Program, compile: Compile, before: P
         choose(program, before.choices)
     except Exception as error:  # a policy comes from outside: whatever it breaks, the job goes on with the one it has
         raise RefusedError((str(error) or type(error).__name__)[:_LONGEST_REASON]) from error
-    _fits(program, base)
+    fits(program, base)
     return Setting(program=program)
 
 
@@ -141,7 +141,7 @@ def _threshold(name: str, value: Mapping[str, object], program: Program) -> Sett
     return Setting(model=name, value=value, digest=str(plan.version))
 
 
-def _fits(program: Program, base: Program) -> None:
+def fits(program: Program, base: Program) -> None:
     """Raises RefusedError for a program that differs from the job's first one in what cannot change while it runs."""
     if program.name != base.name:
         raise RefusedError(

@@ -1,7 +1,7 @@
 """stamp: each event gets the epoch in force at its ingest time, and the columns that need nothing but the event."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -44,6 +44,21 @@ class Stamped:
         self.frame = self.frame.filter(pl.Series(rows))
         self.epoch_index = self.epoch_index[rows]
         self.failed = {name: mask[rows] for name, mask in self.failed.items()}
+
+    def cut(self, rows: Sequence[int]) -> list["Stamped"]:
+        """The same events in pieces that begin at these rows (ascending); the first piece keeps the status records."""
+        pieces = []
+        for start, stop in pairwise([0, *rows, self.frame.height]):
+            failed = {name: mask[start:stop] for name, mask in self.failed.items()}
+            piece = replace(
+                self,
+                frame=self.frame.slice(start, stop - start),
+                epoch_index=self.epoch_index[start:stop],
+                failed=failed,
+                errors=[] if start else self.errors,
+            )
+            pieces.append(piece)
+        return pieces
 
     def origin(self, row: int) -> Origin:
         """Where the record of a row came from."""

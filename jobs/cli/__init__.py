@@ -9,11 +9,13 @@ from jobs.cli import (
     demo,
     doctor,
     entity,
+    entity_list,
     features,
     local,
     mode,
     models,
     produce,
+    publish,
     rules,
     run,
     schema,
@@ -37,6 +39,8 @@ app.command("features", epilog=features.EXAMPLE)(features.command)
 app.command("train", epilog=train.EXAMPLE)(train.command)
 app.add_typer(rules.app, name="rules")
 app.add_typer(mode.app, name="mode")
+app.command("publish", epilog=publish.EXAMPLE)(publish.command)
+app.add_typer(entity_list.app, name="list")
 app.add_typer(entity.app, name="entity")
 app.add_typer(models.app, name="models")
 app.command("schema", epilog=schema.EXAMPLE)(schema.command)

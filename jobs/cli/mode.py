@@ -3,17 +3,21 @@
 import getpass
 import re
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from integration.config_file import ConfigFile, append
-from integration.config_seen import Seen, SeenRule, read_seen
+from integration.config_seen import Seen, read_seen
+from integration.kafka.address import is_kafka, kafka_place
+from integration.kafka.properties import ClientProperties
+from jobs.cli.config_log import append, ask, effective, open_log, prepared, published
+from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
+from jobs.cli.shadow import shadow_lines
 from jobs.cli.shared import CommandError, compile_document, load_program, mendable, parse_time
 from jobs.policies import Policies
 from operators.modes import standing
@@ -40,7 +44,9 @@ def set_command(
             help="off, shadow, live, or 'live N%' (N percent of targets, always the same ones). '*' takes shadow or clear."
         ),
     ],
-    config: Annotated[Path, typer.Option(help="The config log; made if it does not exist.")],
+    config: Annotated[
+        str, typer.Option(help="The config log: a file, made if it does not exist, or kafka://HOST:PORT/TOPIC.")
+    ],
     reason: Annotated[str, typer.Option(help="Why, for the audit trail.")],
     by: Annotated[str | None, typer.Option(help="Who; the user's name unless given.")] = None,
     effective_at: Annotated[
@@ -49,6 +55,12 @@ def set_command(
             help="In force from this time on (ISO 8601, ingest time); without it from where a job reads the record."
         ),
     ] = None,
+    in_: Annotated[
+        str | None,
+        typer.Option("--in", help="In force so long from now, for example 2s: all subtasks then switch at one event."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when every subtask of the job has it (Kafka).")] = False,
+    client_properties: Properties = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a rule goes live.")] = False,
 ) -> None:
     """Append a mode record to a config log. A job that reads the log follows it.
@@ -58,7 +70,10 @@ def set_command(
     mode = re.sub(r"\s+", " ", mode.strip())
     if not reason.strip():
         raise CommandError("error: --reason is empty. Say why, for whoever reads the log after an incident.")
-    seen = read_seen(config)
+    moment = effective(effective_at, in_)
+    properties = load_properties(client_properties)
+    with mendable(), kafka_errors():
+        known = _rules(config, properties)
     value: dict[str, object]
     if rule == "*":
         if mode not in ("shadow", "clear"):
@@ -67,9 +82,7 @@ def set_command(
     else:
         if not _MODE.fullmatch(mode):
             raise CommandError(f"error: {mode!r} is not a mode: off, shadow, live, or 'live N%' with N from 0 to 100")
-        known = _known(rule, seen, config)
-        value = {"mode": mode, "digest": known.digest if known else None}
-    moment = None if effective_at is None else iso(parse_time(effective_at))
+        value = {"mode": mode, "digest": known.digest(rule) if known else None}
     record = {
         "key": f"mode/{rule}",
         "value": value,
@@ -78,16 +91,13 @@ def set_command(
         "reason": reason.strip(),
         "at": iso(int(datetime.now(UTC).timestamp() * 1000)),
     }
-    try:
-        parse_config(orjson.dumps(record))
-    except ConfigError as error:
-        raise CommandError(f"error: {error}") from None
-    except orjson.JSONEncodeError:
-        raise CommandError("error: --reason or --by is not UTF-8 text") from None
+    prepared(record)
     if mode == "clear" or mode.startswith("live"):
-        _confirm(rule, mode, seen, yes)
-    with mendable():
-        append(config, record)
+        with mendable(), kafka_errors():
+            _show_shadow(rule, config, known, properties)
+        ask(f"{'clear the panic switch' if rule == '*' else f'set {rule} to {mode}'}?", yes)
+    with mendable(), kafka_errors():
+        answers = append(config, record, properties, wait)
     what = (
         {"shadow": "every rule is held in shadow", "clear": "the panic switch is cleared"}[mode]
         if rule == "*"
@@ -95,68 +105,89 @@ def set_command(
     )
     when = f"from {moment}" if moment else "from where a job reads the record"
     print(f"{what} {when}; recorded in {config}")
+    print("".join(f"{answer}\n" for answer in answers), end="")
 
 
-def _known(rule: str, seen: Seen | None, config: Path) -> SeenRule | None:
-    if seen is None:
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The rules that a mode may be set for: those of the policy that was published, or of the last run on a file."""
+
+    digests: dict[str, str]
+    whose: str
+    seen: Seen | None = None
+
+    def digest(self, rule: str) -> str:
+        if rule not in self.digests:
+            hint = did_you_mean(rule, self.digests)
+            raise CommandError(
+                f"error: {self.whose}, has no rule {rule}"
+                + (f"; {hint}" if hint else f". It has {', '.join(self.digests)}.")
+            )
+        return self.digests[rule]
+
+
+def _rules(config: str, properties: ClientProperties | None) -> _Rules | None:
+    """None where nothing is known of the rules: the job says then whether there is such a rule."""
+    if not is_kafka(config):
+        seen = read_seen(Path(config))
+        if seen is not None:
+            digests = {name: rule.digest for name, rule in seen.rules.items()}
+            return _Rules(digests, f"policy {seen.policy}, which last ran with {config}", seen)
+    program = published(config, properties)
+    if program is None:
         return None
-    if rule not in seen.rules:
-        hint = did_you_mean(rule, seen.rules)
-        raise CommandError(
-            f"error: policy {seen.policy}, which last ran with {config}, has no rule {rule}"
-            + (f"; {hint}" if hint else f". It has {', '.join(seen.rules)}.")
-        )
-    return seen.rules[rule]
+    return _Rules(
+        {r.name: r.digest for r in program.rules}, f"policy {program.name}, the last one published to {config}"
+    )
 
 
-def _confirm(rule: str, mode: str, seen: Seen | None, yes: bool) -> None:
-    if seen is None:
+def _show_shadow(rule: str, config: str, known: _Rules | None, properties: ClientProperties | None) -> None:
+    """What was seen of a rule in shadow, for whoever is about to let it act."""
+    if is_kafka(config):
+        for line in shadow_lines(kafka_place(config, "TOPIC"), None if rule == "*" else rule, properties):
+            print(line)
+    elif known is None or known.seen is None:
         print("no job has run with this config log yet, so what happened in shadow is not known")
     else:
-        names = list(seen.rules) if rule == "*" else [rule]
-        for name in names:
+        seen = known.seen
+        for name in list(seen.rules) if rule == "*" else [rule]:
             found = seen.rules[name]
             print(
                 f"{name}: {found.shadow_hits:,} shadow hits in {seen.judged:,} events up to {seen.at or 'now'}; live it would have acted {found.shadow_acted:,} times ({found.mode} now)"
             )
-    if yes:
-        return
-    question = f"{'clear the panic switch' if rule == '*' else f'set {rule} to {mode}'}?"
-    if not sys.stdin.isatty():
-        raise CommandError(
-            f"error: {question} There is no terminal to ask on: nothing was changed. Give --yes if you are sure."
-        )
-    if not typer.confirm(question):
-        raise CommandError("nothing was changed", status=1)
 
 
 @app.command("list", epilog="Example: `watchgate mode list policy.yaml --config modes.jsonl --at 2026-03-01T12:00:00Z`")
 def list_command(
     policy: Annotated[Path, typer.Argument(help="The policy, YAML or JSON.")],
     config: Annotated[
-        Path | None, typer.Option(help="The config log; without it the modes that the policy writes.")
+        str | None,
+        typer.Option(
+            help="The config log, a file or kafka://HOST:PORT/TOPIC; without it the modes that the policy writes."
+        ),
     ] = None,
     at: Annotated[str | None, typer.Option(help="As of this time; without it after all records.")] = None,
+    client_properties: Properties = None,
 ) -> None:
     """Show the mode of each rule, who set it and why."""
     moment = None if at is None else parse_time(at)
-    with mendable():
+    with mendable(), kafka_errors():
         program = load_program(policy)
-        source = ConfigFile(config) if config else None
+        source = open_log(config, load_properties(client_properties)) if config else None
         timeline = Timeline(
             program, compile_document, source.timeline if source else "0", source is not None, Policies().choose
         )
         records: dict[str, tuple[str, str]] = {}
         timed: set[int] = set()
         refused: list[str] = []
-        for line in source.read_new() if source else ():
+        for line in source.read_to_end() if source else ():
             try:
                 record = parse_config(line.data)
             except ConfigError as error:
                 refused.append(str(error))
                 continue
             # A record without a time of its own was in force from about when it was written.
-            since = record.effective_ms if record.effective_ms is not None else record.at
+            since = record.effective_ms if record.effective_ms is not None else line.appended_ms or record.at
             if moment is not None and since is not None and since > moment:
                 continue
             statuses = timeline.offer(line.data, since if record.effective_ms is None else None)
@@ -166,7 +197,7 @@ def list_command(
                 if record.effective_ms is not None:
                     timed.add(record.effective_ms)
     epoch = timeline.at(2**62 if moment is None else moment)
-    seen = read_seen(config) if config and moment is None else None
+    seen = read_seen(Path(config)) if config and not is_kafka(config) and moment is None else None
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("rule", "mode", "held in shadow by", "set by", "reason"):
         table.add_column(name, overflow="fold")

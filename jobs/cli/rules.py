@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from integration.logs import configure_logs
+from jobs.cli.policy_changes import policy_changes
 from jobs.cli.shared import CommandError, RegistryOption, load_program, mendable
 from jobs.explaining import NotJudgedError, explain_event, sentence
 from jobs.policies import Policies
 from jobs.simulation import Simulation
 from operators.plan import Program
-from schemas.policy_diff import diff
 from schemas.problem import did_you_mean
 
 app = typer.Typer(help="Check, test, compare and explain rules.", no_args_is_help=True)
@@ -78,7 +78,7 @@ def diff_command(
     """Say in words what a new policy changes: rules, features and their state."""
     with mendable():
         before, after = load_program(old), load_program(new)
-    lines = diff(before.policy, after.policy, _digests(before), _digests(after), _prints(before), _prints(after))
+    lines = policy_changes(before, after)
     print("\n".join(lines) if lines else "nothing that matters differs")
 
 
@@ -148,14 +148,6 @@ def _shown(value: object, personal: bool) -> str:
     if value is None:
         return "NULL"
     return "(hidden)" if personal else str(value)
-
-
-def _digests(program: Program) -> dict[str, str]:
-    return {rule.name: rule.digest for rule in program.rules}
-
-
-def _prints(program: Program) -> dict[str, str]:
-    return {name: plan.fingerprint for name, plan in program.features.items()}
 
 
 def _count(number: int, noun: str, plural: str | None = None) -> str:

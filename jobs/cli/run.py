@@ -59,7 +59,10 @@ def command(
         ),
     ] = None,
     lists: Annotated[
-        Path | None, typer.Option(help="Folder of the policy's list files; the policy's own folder unless given.")
+        str | None,
+        typer.Option(
+            help="Folder of the policy's list files, the policy's own unless given; or kafka://HOST:PORT/TOPIC for entities that `watchgate list` puts on lists, beside those of the files."
+        ),
     ] = None,
     registry: RegistryOption = None,
     emit: Annotated[str, typer.Option(help="hits: verdicts where a rule fired; all: one for every event.")] = "hits",
@@ -111,7 +114,8 @@ def command(
             source=input,
             output=output,
             state=state or Path(output) / "state",
-            lists=lists or policy.parent,
+            lists=policy.parent if lists is None or is_kafka(lists) else Path(lists),
+            members=lists if lists is not None and is_kafka(lists) else None,
             config=config,
             labels=labels,
             emit="all" if emit == "all" else "hits",
