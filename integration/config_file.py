@@ -3,6 +3,7 @@
 The first line names the timeline: `{"timeline": "..."}`. Epochs carry that name, and a state that has seen one timeline refuses another.
 """
 
+import errno
 import fcntl
 import os
 from collections.abc import Mapping
@@ -73,21 +74,49 @@ def append(path: Path, record: Mapping[str, object]) -> None:
     """Adds a record in one durable write, and names the timeline first when the file is new."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        handle = _locked(path)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
             size = os.fstat(handle).st_size
             data = orjson.dumps(record) + b"\n"
             if size == 0:
                 data = orjson.dumps({"timeline": uuid4().hex[:12]}) + b"\n" + data
             elif os.pread(handle, 1, size - 1) != b"\n":
                 data = b"\n" + data  # a line that somebody left open must not swallow this one
-            os.write(handle, data)
-            os.fsync(handle)
+            try:
+                _write(handle, data)
+            except OSError:
+                os.ftruncate(handle, size)
+                if not size:
+                    path.unlink()  # a log without its first line has no name, and no job would take it
+                raise
         finally:
             os.close(handle)
     except OSError as error:
-        raise ConfigFileError(f"config file {path} cannot be written: {error.strerror}") from error
+        advice = (
+            "Free space on the disk and say it again"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else "Name a file that can be written with --config"
+        )
+        raise ConfigFileError(
+            f"config file {path} cannot be written: {error.strerror}. Nothing was recorded. {advice}."
+        ) from error
+
+
+def _locked(path: Path) -> int:
+    """The log, open and ours alone; a log that another writer failed to begin, and so removed, is made again."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle
+        os.close(handle)
+
+
+def _write(handle: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(handle, rest) :]
+    os.fsync(handle)
 
 
 def _names_timeline(line: bytes) -> bool:

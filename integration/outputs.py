@@ -13,6 +13,25 @@ class OutputError(Exception):
     """An output file cannot be written or does not fit the state; the text says why and what to do."""
 
 
+def check_place(folder: Path, fresh: bool) -> None:
+    """Raises OutputError where outputs cannot go into `folder`; makes nothing. `fresh`: there is no state yet."""
+    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    closed = not os.access(there, os.X_OK) or (
+        not os.access(there, os.W_OK) and not (there == folder and all(_path(folder, t).exists() for t in TOPICS))
+    )
+    if there.is_dir() and not closed:
+        if fresh:
+            _check(folder, None)
+        return
+    if there.is_dir():
+        what = f"the user that runs watchgate may not write in {there}"
+    else:
+        what = "it is a file" if there == folder else f"{there} is a file"
+    raise OutputError(
+        f"output folder {folder} cannot be made or written: {what}. Name a folder that can be written with --output."
+    )
+
+
 class FileOutputs:
     """One line of JSON per record and file. `sync` makes all that was written durable and gives the lengths to commit."""
 
@@ -24,7 +43,7 @@ class FileOutputs:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._check(committed)
+            _check(folder, committed)
             self._files = {topic: os.open(self.path(topic), os.O_WRONLY | os.O_CREAT, 0o644) for topic in TOPICS}
         except OSError as error:
             raise OutputError(
@@ -37,20 +56,7 @@ class FileOutputs:
         self._unsynced: set[str] = set()
 
     def path(self, topic: str) -> Path:
-        return self.folder / f"{topic}.jsonl"
-
-    def _check(self, committed: Mapping[str, int] | None) -> None:
-        for topic in TOPICS:
-            path = self.path(topic)
-            length = path.stat().st_size if path.exists() else 0
-            if committed is None and length:
-                raise OutputError(
-                    f"{path} already holds the output of another run. Name an empty folder with --output, or the state folder of that run with --state to go on with it."
-                )
-            if committed is not None and length < committed.get(topic, 0):
-                raise OutputError(
-                    f"{path} has {length} bytes, but {committed[topic]} were committed: it was changed or removed since. Restore it, or start anew with an empty --output and an empty --state."
-                )
+        return _path(self.folder, topic)
 
     def write(self, topic: str, documents: Sequence[object]) -> None:
         """Appends documents; O(bytes), one system call."""
@@ -82,3 +88,21 @@ class FileOutputs:
     def close(self) -> None:
         for handle in self._files.values():
             os.close(handle)
+
+
+def _path(folder: Path, topic: str) -> Path:
+    return folder / f"{topic}.jsonl"
+
+
+def _check(folder: Path, committed: Mapping[str, int] | None) -> None:
+    for topic in TOPICS:
+        path = _path(folder, topic)
+        length = path.stat().st_size if path.exists() else 0
+        if committed is None and length:
+            raise OutputError(
+                f"{path} already holds the output of another run. Name an empty folder with --output, or the state folder of that run with --state to go on with it."
+            )
+        if committed is not None and length < committed.get(topic, 0):
+            raise OutputError(
+                f"{path} has {length} bytes, but {committed[topic]} were committed: it was changed or removed since. Restore it, or start anew with an empty --output and an empty --state."
+            )

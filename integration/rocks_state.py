@@ -4,10 +4,11 @@ Nothing is written between checkpoints. A checkpoint is ONE WriteBatch with sync
 output lengths can never disagree after a crash.
 """
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch, WriteOptions
@@ -23,12 +24,27 @@ class StateError(Exception):
     """The state folder cannot be used; the text says why and what to do."""
 
 
+_DAMAGED = (
+    "Restore the folder from a backup, or start anew with an empty --state and an empty --output: "
+    "windows, cooldowns and fuses then begin empty, and the input is read from its beginning."
+)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # rocksdict raises plain Exception
+        raise StateError(f"the state is damaged ({error}). {_DAMAGED}") from error
+
+
 class _Family:
     def __init__(self, rows: Rdict) -> None:
         self.rows = rows
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return list(self.rows[list(keys)] or ()) if keys else []
+        with _readable():
+            return list(self.rows[list(keys)] or ()) if keys else []
 
     def put_many(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
         raise NotImplementedError("rows are written at a checkpoint, together with all else")
@@ -45,6 +61,8 @@ class RocksState:
         try:
             if (folder / "CURRENT").exists():
                 names |= {n for n in Rdict.list_cf(str(folder), _options(cache)) if n != "default"}
+            elif has_state(folder):
+                raise StateError(f"state folder {folder} is damaged: its file CURRENT is gone. {_DAMAGED}")
             elif read_only:
                 raise StateError(
                     f"{folder} is not a state folder: it has no CURRENT file. Name the folder that was given to watchgate run as --state."
@@ -57,8 +75,12 @@ class RocksState:
                 access_type=access,
             )
         except StateError:
+            self._unlock()
             raise
         except Exception as error:  # rocksdict raises plain Exception
+            self._unlock()
+            if "Corruption" in str(error) or "No such file" in str(error):
+                raise StateError(f"state folder {folder} is damaged ({error}). {_DAMAGED}") from error
             raise StateError(
                 f"state folder {folder} cannot be opened: {error}. Check that the folder is on a writable disk with free space, or name another one with --state."
             ) from error
@@ -77,15 +99,19 @@ class RocksState:
         return sorted(n for n in self._families if n != _DOCUMENTS)
 
     def scan(self, name: str, after: bytes, most: int) -> Iterator[tuple[bytes, bytes]]:
-        iterator = self._families[name].iter(ReadOptions())
-        iterator.seek(after + b"\0" if after else b"")
+        with _readable():
+            iterator = self._families[name].iter(ReadOptions())
+            iterator.seek(after + b"\0" if after else b"")
         while most > 0 and iterator.valid():
             yield iterator.key(), iterator.value()
             iterator.next()
             most -= 1
+        with _readable():
+            iterator.status()  # an iterator that meets damage only ends
 
     def document(self, name: str) -> bytes | None:
-        value: bytes | None = self._families[_DOCUMENTS].get(name.encode())
+        with _readable():
+            value: bytes | None = self._families[_DOCUMENTS].get(name.encode())
         return value
 
     def commit(self, changes: Changes) -> None:
@@ -119,8 +145,19 @@ class RocksState:
         self._families.clear()
         self._handles.clear()
         del self._db
+        self._unlock()
+
+    def _unlock(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
+
+
+def has_state(folder: Path) -> bool:
+    """Whether a job has begun a state in a folder, sound or damaged."""
+    try:
+        return any(file.name == "CURRENT" or file.name.startswith("MANIFEST-") for file in folder.iterdir())
+    except OSError:
+        return False
 
 
 def _options(cache: Cache) -> Options:
@@ -146,9 +183,7 @@ def _lock(folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder / "watchgate.lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise StateError(
-            f"state folder {folder} cannot be made: {error.strerror}. Name a folder that can be written with --state."
-        ) from error
+        raise _unusable(folder, "made", error) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -157,6 +192,19 @@ def _lock(folder: Path) -> int:
         raise StateError(
             f"state folder {folder} is in use by process {owner or 'unknown'}. Wait for it to end, or name another folder with --state."
         ) from None
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        os.close(handle)
+        raise _unusable(folder, "written", error) from error
     return handle
+
+
+def _unusable(folder: Path, verb: str, error: OSError) -> StateError:
+    advice = (
+        "Free space on the disk, or name a folder on another one with --state."
+        if error.errno in (errno.ENOSPC, errno.EDQUOT)
+        else "Name a folder that can be written with --state."
+    )
+    return StateError(f"state folder {folder} cannot be {verb}: {error.strerror}. {advice}")

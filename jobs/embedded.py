@@ -19,13 +19,13 @@ from integration.kafka.address import is_kafka, kafka_place
 from integration.kafka.events import KafkaEvents
 from integration.kafka.member_topic import follow_members
 from integration.kafka.outputs import TransactionalOutputs
-from integration.outputs import FileOutputs
-from integration.rocks_state import RocksState
+from integration.outputs import FileOutputs, check_place
+from integration.rocks_state import RocksState, has_state
 from integration.sources import Source, open_source
 from jobs.checkpoints import Checkpoints, FileCheckpoints, Job, TransactionCheckpoints
 from jobs.config_feed import ConfigFeed
 from jobs.engine import Document, Engine
-from jobs.entity_lists import EntityLists
+from jobs.entity_lists import EntityLists, Members, read_lists
 from jobs.job_plan import JobPlan, Progress, Summary
 from jobs.label_feed import LabelFeed, check_labels
 from jobs.member_feed import FAMILY as MEMBERS
@@ -62,20 +62,29 @@ class EmbeddedJob:
             self.config: ConfigFeed | None = None
             if plan.config is not None and not is_kafka(plan.config):
                 self.config = ConfigFeed(plan.config, None, needed=True)
+            # First all that is only read: a mistake in the command must leave no folders behind.
+            check_labels(plan.program, plan.labels is not None)
+            members = read_lists(plan.program, plan.lists)
+            source = self._open_source(opened)
+            if plan.labels is not None and plan.labels != "-":
+                open_source(plan.labels).close()
+            if not is_kafka(plan.output):
+                check_place(Path(plan.output), fresh=not has_state(plan.state))
             self.state = open_state(plan.state, [*families, "cooldowns", "ids", "labels", "lists", MEMBERS])
             opened.callback(self.state.close)
-            self._open(open_files, open_topics, opened)
+            self._open(open_files, open_topics, source, members, opened)
             self._opened = opened.pop_all()
 
     def _open(
         self,
         open_files: Callable[[Path, Mapping[str, int] | None], FileOutputs],
         open_topics: Callable[..., TransactionalOutputs],
+        source: Source,
+        members: Members,
         opened: ExitStack,
     ) -> None:
-        """All that may find the state, the outputs or the input unfit."""
+        """All that may find the state and the outputs unfit, or the input unfit for the state."""
         plan = self.plan
-        check_labels(plan.program, plan.labels is not None)
         self._ident = self._identify()
         self._cluster: str | None = None
         self._notices: list[Document] = []
@@ -97,14 +106,13 @@ class EmbeddedJob:
         )
         if self.config is not None and self.config.found is None:
             self._notices += self.engine.config_missing()
-        self.lists = EntityLists(plan.program, self.state, plan.lists)
+        self.lists = EntityLists(plan.program, self.state, members)
         self.members = self._open_members(opened)
         if not is_kafka(plan.output):
             target = str(Path(plan.output).resolve())
             files = open_files(Path(plan.output), self._job["outputs"].get(target))
             opened.callback(files.close)
             self.checkpoints = FileCheckpoints(self.state, files, target, self._job)
-        source = self._open_source(opened)
         self._open_labels(opened)
         self.reader = Reader(source, plan.program.policy, plan.batch_size, self._job["positions"].get(self._input))
         self.sweep = Sweep(self.state, self.engine)

@@ -14,18 +14,28 @@ from operators.store import Changes, State
 _PAGE = 65_536
 
 
+Members = dict[str, set[bytes]]
+"""By list: the keys of its entities."""
+
+
+def read_lists(program: Program, folder: Path) -> Members:
+    """The lists of a policy from their files. Raises ListFileError."""
+    members = {}
+    for name, spec in program.policy.lists.items():
+        kind = program.kinds[spec.of]
+        entities = [] if spec.source is None else read_list(folder / spec.source, name, len(kind.key) or 1)
+        members[name] = {bytes_of(parts, kind) for parts in entities}
+    return members
+
+
 class EntityLists:
     """What was on each list is kept in the state, so that a changed file costs its difference only."""
 
-    def __init__(self, program: Program, state: State, folder: Path) -> None:
+    def __init__(self, program: Program, state: State, members: Members) -> None:
         self._program = program
         self._state = state
-        self._members: dict[str, set[bytes]] = {}
+        self._members = members
         self._standing = _standing(program, state)
-        for name, spec in program.policy.lists.items():
-            kind = program.kinds[spec.of]
-            entities = [] if spec.source is None else read_list(folder / spec.source, name, len(kind.key) or 1)
-            self._members[name] = {bytes_of(parts, kind) for parts in entities}
         self.also: dict[str, set[bytes]] = {}
         """By list: keys that are on it whatever the files say."""
         self._keys: list[bytes] = []

@@ -9,7 +9,7 @@ from pathlib import Path
 from integration.config_file import ConfigFile
 from integration.sources import open_source
 from jobs.engine import Engine, Outcome
-from jobs.entity_lists import EntityLists
+from jobs.entity_lists import EntityLists, read_lists
 from jobs.label_feed import LabelFeed
 from jobs.reading import Reader, times_of
 from operators.clock import AHEAD_MS
@@ -56,7 +56,7 @@ class Simulation:
             scorers=self.scorers,
             choose=self.choose,
         )
-        EntityLists(self.program, state, self.lists).load(engine)
+        EntityLists(self.program, state, read_lists(self.program, self.lists)).load(engine)
         if config:
             engine.offer_config(config.read_new())
         horizon = engine.intake.horizon_ms = int(self.wall() * 1000) + AHEAD_MS

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from schemas.complaints import Complaint, complaints, without_echoes
 from schemas.policy import Policy
 from schemas.policy_shape import Mistake, entity_mistakes, feature_mistakes, field_mistakes, model_mistakes
-from schemas.problem import NamedText, Path, did_you_mean
+from schemas.problem import NamedText, Path, nearest_file
 from schemas.problem import PolicyError as PolicyError
 from schemas.problem import Problem as Problem
 from schemas.source_text import SourceText
@@ -192,16 +192,22 @@ def _of_file(name: str, message: str, hint: str) -> PolicyError:
     return PolicyError([Problem((), message, 0, 0, 1, hint)], NamedText(name))
 
 
+def _names(folder: FilePath) -> list[str]:
+    try:
+        return [file.name for file in folder.iterdir()]
+    except OSError:
+        return []
+
+
 def _unreadable(file: FilePath, error: OSError) -> tuple[str, int, int, int, str]:
     if isinstance(error, FileNotFoundError):
         folder = file.parent
-        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-        hint = (
-            did_you_mean(file.name, names) if names else f"there is no folder {folder}" if not folder.is_dir() else None
-        )
-        return "there is no such file", 0, 0, 1, hint or "check the path"
+        if not folder.is_dir():
+            return "there is no such file", 0, 0, 1, f"there is no folder {folder}"
+        near = nearest_file(file.name, _names(folder))
+        return "there is no such file", 0, 0, 1, f"did you mean `{near}`?" if near else "check the path"
     if isinstance(error, IsADirectoryError):
         return "this is a folder, not a policy", 0, 0, 1, "name the policy file in it"
     if isinstance(error, PermissionError):
-        return "no permission to read the file", 0, 0, 1, "make it readable for the user that runs this"
+        return "no permission to read the file", 0, 0, 1, "make it and its folder readable for the user that runs this"
     return f"the file cannot be read: {error.strerror or error}", 0, 0, 1, "check the path and the disk"

@@ -148,6 +148,20 @@ def nearest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     return longer[0] if len(longer) == 1 else None
 
 
+def nearest_file(name: str, names: Iterable[str]) -> str | None:
+    """The file that was probably meant by `name`, None where nothing is close: a shared ending says nothing.
+
+    >>> nearest_file("polcy.yaml", ["policy.yaml", "paths.yaml"])
+    'policy.yaml'
+    >>> nearest_file("nofile.yaml", ["unknownfield.yaml"])
+    """
+    stem = name.split(".")[0]
+    close = [
+        one for one in names if difflib.SequenceMatcher(None, stem.lower(), one.split(".")[0].lower()).ratio() >= 0.7
+    ]
+    return nearest(name, close, 0.0)
+
+
 def did_you_mean(word: str, names: Iterable[str]) -> str | None:
     """The sentence that offers `nearest`, None where nothing is close."""
     name = nearest(word, names)

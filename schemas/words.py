@@ -72,7 +72,10 @@ def _mode_meant(value: object) -> str | None:
     share = re.fullmatch(r"(?:live)?[ :=]*([0-9]{1,2}|100) ?%?", text)
     meant = _MODE_MEANT.get(text) or (f"live {int(share[1])}%" if share and text else None)
     meant = meant or (text if _MODE.fullmatch(text) else None)
-    return f"did you mean `{meant}`?" if meant else did_you_mean(text, ("off", "shadow", "live"))
+    if meant or re.search(r"\d", text):
+        # A share that cannot be is no typing mistake for all of the traffic.
+        return f"did you mean `{meant}`?" if meant else None
+    return did_you_mean(text, ("off", "shadow", "live"))
 
 
 def _expression(text: str) -> str:

@@ -6,7 +6,6 @@ while (chunk := source.read(16_384)) is not None:
     save(source.position())          # seek() to it after a restart
 """
 
-import difflib
 import gzip
 import os
 import time
@@ -20,6 +19,7 @@ from integration.sources.columnar import ParquetFile
 from integration.sources.delimited import DelimitedFile
 from integration.sources.folder import FolderSource
 from integration.sources.lines import FollowedFile, LineSource, StandardInput
+from schemas.problem import nearest_file
 
 __all__ = ["Chunk", "Source", "SourceError", "TimeOf", "open_source", "skipped_files"]
 
@@ -51,10 +51,7 @@ def open_source(
     except FileNotFoundError:
         raise SourceError(_missing(where)) from None
     except PermissionError:
-        what = "read the folder" if where.is_dir() else "read"
-        raise SourceError(
-            f"cannot {what} {path}: permission denied; give read permission to the user that runs watchgate"
-        ) from None
+        raise SourceError(_denied(where)) from None
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror}; check the path and the disk") from None
 
@@ -108,12 +105,31 @@ def _kind(path: Path) -> str | None:
     return next((kind for kind in KINDS if path.name.lower().endswith(kind)), None)
 
 
+def _denied(path: Path) -> str:
+    closed = next((folder for folder in reversed(path.parents) if not os.access(folder, os.X_OK)), None)
+    if closed is not None:
+        return (
+            f"cannot read {path}: permission denied to the folder {closed}; "
+            "give permission to read and to enter it to the user that runs watchgate"
+        )
+    what = "read the folder" if path.is_dir() else "read"
+    return f"cannot {what} {path}: permission denied; give read permission to the user that runs watchgate"
+
+
 def _missing(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"there is no file {path}, and no folder {folder}; check the path"
-    names = sorted(p.name for p in folder.iterdir())
-    near = difflib.get_close_matches(path.name, names, 1)
-    return f"there is no file {path}" + (
-        f"; did you mean {folder / near[0]}?" if near else f"; {folder} is there, check the name"
+    try:
+        names = sorted(file.name for file in folder.iterdir())
+    except OSError:
+        names = []
+    near = nearest_file(path.name, names)
+    if near:
+        return f"there is no file {path}; did you mean {folder / near}?"
+    place = "this folder" if folder == Path() else folder
+    takes = [name for name in names if name.endswith(KINDS)]
+    there = (
+        f"{place} has {', '.join(takes[:5])}{', ...' if len(takes) > 5 else ''}" if takes else f"{place} has no input"
     )
+    return f"there is no file {path}, and no name like it: {there}; check the name"

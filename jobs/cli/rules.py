@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from integration.logs import configure_logs
+from integration.sources import SourceError
 from jobs.cli.policy_changes import policy_changes
 from jobs.cli.shared import CommandError, RegistryOption, load_program, mendable
 from jobs.explaining import NotJudgedError, explain_event, sentence
@@ -54,8 +55,11 @@ def test(policy: PolicyPath, registry: RegistryOption = None) -> None:
         for spec in program.policy.tests:
             source = str(policy.parent / spec.given)
             simulation = Simulation(program, policies.of_document, source, policy.parent, scorers=policies.scorers)
-            for _ in simulation:
-                pass
+            try:
+                for _ in simulation:
+                    pass
+            except SourceError as error:
+                raise CommandError(f"error: {policy}, tests, given {spec.given}: {error}") from None
             assert simulation.engine is not None
             fired = simulation.engine.rules
             for rule, expected in spec.expect.items():

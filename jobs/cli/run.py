@@ -96,7 +96,7 @@ def command(
         raise CommandError(f"error: --checkpoint-interval: {error}") from None
     if state is None and is_kafka(output):
         raise CommandError("error: --output is in Kafka, so --state has to name a folder for the state of this job.")
-    if Path(input).is_dir() and Path(input).resolve() == Path(output).resolve():
+    if os.access(input, os.X_OK) and Path(input).is_dir() and Path(input).resolve() == Path(output).resolve():
         raise CommandError(
             f"error: {output} is the folder of the input, so what is written there would be read as events. Name another folder with --output."
         )

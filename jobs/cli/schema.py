@@ -6,6 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from jobs.cli.shared import CommandError
 from schemas.documents import documents, generate
 
 EXAMPLE = "Example: `watchgate schema --output schemas/`"
@@ -21,5 +22,10 @@ def command(
     if output is None:
         print(orjson.dumps(documents()["asyncapi.json"], option=orjson.OPT_INDENT_2).decode())
         return
-    for path in generate(output):
-        print(path)
+    try:
+        for path in generate(output):
+            print(path)
+    except OSError as error:
+        raise CommandError(
+            f"error: {error.filename or output} cannot be written: {error.strerror}. Name a folder that can be written, on a disk with free space, with --output."
+        ) from None

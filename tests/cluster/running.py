@@ -24,7 +24,7 @@ from integration.kafka.broker import Broker
 from integration.kafka.client import producer, reader
 from integration.kafka.topics import create_topics
 from jobs.engine import Engine
-from jobs.entity_lists import EntityLists
+from jobs.entity_lists import EntityLists, read_lists
 from jobs.flink_job.programs import Programs
 from operators.decode import Decoder, decode_records
 from operators.judge import Emit
@@ -108,7 +108,7 @@ class Running:
             scorers=policies.scorers,
             choose=policies.choose,
         )
-        EntityLists(program, state, self.policy.parent).load(engine)
+        EntityLists(program, state, read_lists(program, self.policy.parent)).load(engine)
         for at, record in self.records("config")[1:]:
             engine.timeline.offer(record, at)
         records = self.records("events")

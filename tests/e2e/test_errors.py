@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from integration.rocks_state import RocksState
 from operators.store import Changes
-from tests.e2e.conftest import START, Done, Json, Shop, crowd, pay, post, spoiled, write_lines
+from tests.e2e.conftest import ROOT, START, Done, Json, Shop, crowd, pay, post, spoiled, write_lines
 
 TAKES = ".jsonl, .jsonl.gz, .csv, .parquet, a folder of them, or - for standard input"
 
@@ -158,6 +159,9 @@ def test_a_missing_policy_and_one_that_is_no_policy(shop: Shop) -> None:
     assert (
         error_of(shop, "rules", "check", missing) == f"{missing}: there is no such file\n  did you mean `policy.yaml`?"
     )
+    assert error_of(shop, "rules", "check", shop.folder / "police-record.yaml") == (
+        f"{shop.folder}/police-record.yaml: there is no such file\n  check the path"
+    )
     shop.policy.write_bytes(b"\xff\xfe\x00")
     assert "policy.yaml" in error_of(shop, "rules", "check", shop.policy)
 
@@ -255,13 +259,97 @@ def test_an_output_folder_that_is_a_file(shop: Shop) -> None:
     events = shop.write(crowd(10))
     (shop.folder / "file").touch()
     assert run_error(shop, events, "--state", shop.folder / "state", output="file") == (
-        f"error: output folder {shop.folder}/file cannot be written: File exists. "
+        f"error: output folder {shop.folder}/file cannot be made or written: it is a file. "
+        "Name a folder that can be written with --output."
+    )
+    assert run_error(shop, events, output="file/out") == (
+        f"error: output folder {shop.folder}/file/out cannot be made or written: {shop.folder}/file is a file. "
         "Name a folder that can be written with --output."
     )
     assert run_error(shop, events, "--state", shop.folder / "file") == (
         f"error: state folder {shop.folder}/file cannot be made: File exists. "
         "Name a folder that can be written with --state."
     )
+    assert not (shop.folder / "state").exists() and not (shop.folder / "out").exists()
+
+
+def test_a_command_that_cannot_start_makes_nothing(shop: Shop) -> None:
+    events = shop.write(crowd(10))
+    before = sorted(shop.folder.iterdir())
+    run_error(shop, shop.folder / "none.jsonl")
+    run_error(shop, events, "--lists", shop.folder / "nowhere")
+    run_error(shop, events, "--config", shop.folder / "none.jsonl")
+    run_error(shop, events, "--state", shop.policy)
+    assert sorted(shop.folder.iterdir()) == before
+    shop.run(events)
+    run_error(shop, events, "--state", shop.folder / "fresh")
+    assert not (shop.folder / "fresh").exists()
+
+
+DAMAGED = (
+    "Restore the folder from a backup, or start anew with an empty --state and an empty --output: "
+    "windows, cooldowns and fuses then begin empty, and the input is read from its beginning."
+)
+
+
+@pytest.mark.parametrize("gone", ["CURRENT", "MANIFEST-*", "*.sst", "bytes"])
+def test_a_damaged_state(shop: Shop, gone: str) -> None:
+    """Never the advice for a full disk, and never a fresh state in its place."""
+    events = shop.write(crowd(60))
+    shop.run(events)
+    before, state = shop.files(), shop.folder / "out" / "state"
+    for file in state.glob("*.sst" if gone == "bytes" else gone):
+        if gone == "bytes":
+            file.write_bytes(b"X" * 100 + file.read_bytes()[100:])
+        else:
+            file.unlink()
+    for said in (run_error(shop, events), error_of(shop, "entity", "show", "account", "a1", "--state", state)):
+        assert said.startswith("error: ") and "damaged" in said and said.endswith(DAMAGED)
+        assert "free space" not in said and "writable" not in said
+    if gone == "CURRENT":
+        assert run_error(shop, events) == f"error: state folder {state} is damaged: its file CURRENT is gone. {DAMAGED}"
+    assert shop.files() == before
+
+
+UNPRIVILEGED = ("setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search")
+
+
+def test_a_folder_that_may_not_be_entered(shop: Shop) -> None:
+    """As a user without root's rights: each place of a command in a folder that is closed to it."""
+    if os.getuid() == 0 and subprocess.run([*UNPRIVILEGED, "true"], capture_output=True).returncode:
+        pytest.skip("the rights of root cannot be given up here")
+    events, closed = shop.write(crowd(10)), shop.folder / "secret"
+    closed.mkdir()
+    shop.write(crowd(10), "secret/a.jsonl")
+    closed.chmod(0)
+
+    def said(source: object, output: object, *options: object) -> str:
+        run = [sys.executable, "-c", "from jobs.cli import main; main()", "run", shop.policy, "--input", source]
+        command = [*(UNPRIVILEGED if os.getuid() == 0 else ()), *run, "--output", output, *options]
+        done = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+        return done.stderr.strip()
+
+    try:
+        assert said(closed / "a.jsonl", shop.folder / "out") == (
+            f"error: cannot read {closed}/a.jsonl: permission denied to the folder {closed}; "
+            "give permission to read and to enter it to the user that runs watchgate"
+        )
+        assert said(closed, shop.folder / "out") == (
+            f"error: cannot read the folder {closed}: permission denied; "
+            "give read permission to the user that runs watchgate"
+        )
+        assert said(events, closed / "out") == (
+            f"error: output folder {closed}/out cannot be made or written: the user that runs watchgate may not write "
+            f"in {closed}. Name a folder that can be written with --output."
+        )
+        assert said(events, shop.folder / "out", "--state", closed / "state") == (
+            f"error: state folder {closed}/state cannot be made: Permission denied. "
+            "Name a folder that can be written with --state."
+        )
+        assert not (shop.folder / "out").exists()
+    finally:
+        closed.chmod(0o700)
 
 
 # a full disk
@@ -378,6 +466,40 @@ def test_a_disk_that_is_really_full(shop: Shop, small_disk: Path, full: str) -> 
     done = shop.watchgate(*command)
     assert done.status == 0, done.err
     assert {t: (out / f"{t}.jsonl").read_bytes() for t in shop.files("whole")} == shop.files("whole")
+
+
+def test_a_disk_that_is_full_from_the_start(shop: Shop, small_disk: Path) -> None:
+    events, full = shop.write(crowd(60)), "No space left on device"
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match=full):
+        while True:
+            file.write(b"\0" * 4096)
+    run = ("run", shop.policy, "--input", events, "--output", small_disk / "out")
+    assert error_of(shop, *run) == (
+        f"error: state folder {small_disk}/out/state cannot be written: {full}. "
+        "Free space on the disk, or name a folder on another one with --state."
+    )
+    assert error_of(shop, "schema", "--output", small_disk / "schemas") == (
+        f"error: {small_disk}/schemas cannot be written: {full}. "
+        "Name a folder that can be written, on a disk with free space, with --output."
+    )
+    log = small_disk / "modes.jsonl"
+    record = ("mode", "set", "burst", "off", "--reason", "r", "--config", log)
+    told = f"error: config file {log} cannot be written: {full}. Nothing was recorded. Free space on the disk and say it again."
+    assert error_of(shop, *record) == told
+    assert not log.exists(), "no job would take an empty log"
+    ballast.unlink()
+    assert shop.watchgate(*record).status == 0
+    kept = log.read_bytes()
+    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match=full):
+        while True:
+            file.write(b"\0" * 4096)
+    long = ("mode", "set", "burst", "off", "--reason", "r" * 9_000, "--config", log)
+    assert error_of(shop, *long) == told
+    assert log.read_bytes() == kept, "half a record is none"
+    ballast.unlink()
+    done = shop.watchgate(*run, "--config", log)
+    assert done.status == 0, done.err
 
 
 # config logs and lists
@@ -515,7 +637,7 @@ def test_bad_options_say_what_they_take(shop: Shop) -> None:
     assert run_error(shop, csv, "--follow") == (
         f"error: {csv} cannot be followed: only a .jsonl file or standard input can be"
     )
-    assert not shop.files()["verdicts"]
+    assert not (shop.folder / "out").exists()
 
 
 # other commands
@@ -569,7 +691,8 @@ def test_mode_set_says_where_it_cannot_write(shop: Shop) -> None:
     (shop.folder / "file").touch()
     log = shop.folder / "file" / "config.jsonl"
     assert error_of(shop, "mode", "set", "burst", "off", "--reason", "r", "--config", log) == (
-        f"error: config file {log} cannot be written: File exists"
+        f"error: config file {log} cannot be written: File exists. Nothing was recorded. "
+        "Name a file that can be written with --config."
     )
 
 
@@ -605,7 +728,8 @@ def test_rules_test_needs_tests_and_fails_with_status_1(shop: Shop) -> None:
     assert done.err == "1 expectation failed\n"
     shop.change(("given: given.jsonl", "given: gone.jsonl"))
     assert error_of(shop, "rules", "test", shop.policy) == (
-        f"error: there is no file {shop.folder}/gone.jsonl; did you mean {shop.folder}/given.jsonl?"
+        f"error: {shop.policy}, tests, given gone.jsonl: there is no file {shop.folder}/gone.jsonl, "
+        f"and no name like it: {shop.folder} has given.jsonl; check the name"
     )
 
 

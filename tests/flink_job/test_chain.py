@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from jobs.engine import Engine
-from jobs.entity_lists import EntityLists
+from jobs.entity_lists import EntityLists, read_lists
 from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.lists import read_members
 from jobs.flink_job.programs import Programs
@@ -47,7 +47,7 @@ def embedded(records: list[Record], folder: Path, config: list[bytes]) -> dict[s
     program = programs.base
     state = MemoryState()
     engine = Engine(program, state, programs.policies.of_document, timeline_id="line", pii_key=b"k")
-    EntityLists(program, state, folder).load(engine)
+    EntityLists(program, state, read_lists(program, folder)).load(engine)
     engine.offer_config(config)
     values = [value or b"" for _, value in records]
     times = np.array([at for at, _ in records], dtype=np.int64)

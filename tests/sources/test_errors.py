@@ -21,12 +21,22 @@ def error_of(path: Path, follow: bool = False) -> str:
     return str(error.value)
 
 
-def test_missing(tmp_path: Path) -> None:
+def test_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "events.jsonl").touch()
     assert error_of(tmp_path / "event.jsonl") == (
         f"there is no file {tmp_path}/event.jsonl; did you mean {tmp_path}/events.jsonl?"
     )
-    assert error_of(tmp_path / "zzz") == f"there is no file {tmp_path}/zzz; {tmp_path} is there, check the name"
+    assert error_of(tmp_path / "zzz") == (
+        f"there is no file {tmp_path}/zzz, and no name like it: {tmp_path} has events.jsonl; check the name"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert error_of(Path("zzz.csv")) == (
+        "there is no file zzz.csv, and no name like it: this folder has events.jsonl; check the name"
+    )
+    (tmp_path / "events.jsonl").unlink()
+    assert error_of(Path("zzz.csv")) == (
+        "there is no file zzz.csv, and no name like it: this folder has no input; check the name"
+    )
     assert error_of(tmp_path / "no/a.csv") == (
         f"there is no file {tmp_path}/no/a.csv, and no folder {tmp_path}/no; check the path"
     )
