@@ -236,7 +236,9 @@ def test_a_policy_that_reads_labels_needs_them(shop: Path, command: str) -> None
         "Name their file with --labels."
     )
     missing = failed(shop, command, str(shop / "policy.yaml"), *given, "--labels", str(shop / "nowhere"))
-    assert missing == f"error: there is no file {shop / 'nowhere'}; {shop} is there, check the name"
+    assert missing == (
+        f"error: there is no file {shop / 'nowhere'}, and no name like it: {shop} has events.jsonl; check the name"
+    )
     folder = failed(shop, command, str(shop / "policy.yaml"), *given, "--labels", str(shop))
     assert folder == f"error: {shop} cannot be read as labels: name one file (.jsonl, .jsonl.gz, .csv or .parquet)"
 
