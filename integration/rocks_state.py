@@ -114,6 +114,10 @@ class RocksState:
             value: bytes | None = self._families[_DOCUMENTS].get(name.encode())
         return value
 
+    def estimate(self, name: str) -> int:
+        family = self._families.get(name)  # None when the state was closed in the meantime
+        return 0 if family is None else int(family.property_int_value("rocksdb.estimate-num-keys") or 0)
+
     def commit(self, changes: Changes) -> None:
         batch = WriteBatch(raw_mode=True)
         for name, (keys, values) in changes.rows.items():

@@ -7,6 +7,7 @@ end.
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -88,6 +89,8 @@ class EmbeddedJob:
         self._ident = self._identify()
         self._cluster: str | None = None
         self._notices: list[Document] = []
+        self.facts: Counter[tuple[str, str]] = Counter()
+        """Dead letters by reason and status records by kind, of this run."""
         if is_kafka(plan.output):
             # Before anything of the state is read: a transaction that was left open decides what the state is.
             self.checkpoints: Checkpoints = self._open_topics(open_topics, opened)
@@ -250,8 +253,8 @@ class EmbeddedJob:
     """Whether anything happened since the last checkpoint."""
     committed_events = 0
     """Events of this run that are in a checkpoint."""
-    checkpointed = False
-    """Whether this run has made one."""
+    checkpoints_made = 0
+    write_seconds = 0.0
 
     def checkpoint(self, position: Position | None) -> None:
         """Makes everything up to `position` durable, all or nothing."""
@@ -268,7 +271,8 @@ class EmbeddedJob:
             self._job["labels"][self._labels] = self.feed.position()
         self._job["config_offset"] = self.config.found.offset if self.config and self.config.found else None
         self.checkpoints.commit(changes, self._job, self._offsets(position))
-        self._dirty, self.checkpointed, self.committed_events = False, True, self.progress.events
+        self._dirty, self.committed_events = False, self.progress.events
+        self.checkpoints_made += 1
         if self.config is not None and self.config.found is not None and not is_kafka(str(self.plan.config)):
             note_rules(Path(str(self.plan.config)), self.config.found.timeline, self.engine)
         self.engine.seconds["checkpoint"] = self.engine.seconds.get("checkpoint", 0.0) + time.perf_counter() - started
@@ -303,7 +307,13 @@ class EmbeddedJob:
             log.info(str(document["message"]), kind=document["kind"], subject=document["subject"])
 
     def _write(self, topic: str, documents: list[Document]) -> None:
+        started = time.perf_counter()
         self.checkpoints.write(topic, documents)
+        self.write_seconds += time.perf_counter() - started
+        if topic == "deadletter":
+            self.facts.update(("dead", str(document["reason"])) for document in documents)
+        elif topic == "status":
+            self.facts.update(("status", str(document["kind"])) for document in documents)
 
     def modes(self) -> dict[str, str]:
         """The mode of each rule at the clock's time, in words."""

@@ -112,6 +112,9 @@ class Engine:
         self._timeline_id = timeline_id
         self.timeline = Timeline(program, compile_policy, timeline_id or "0", timeline_id is not None, choose)
         self.waits_for_config = False
+        self.batches = 0
+        self.batch_size = 0
+        """Events of the last batch."""
         self._members: Members | None = None
         self._stands: Callable[[str, bytes], bool] = lambda name, key: False
         self.fuses = Fuses()
@@ -308,6 +311,7 @@ class Engine:
             outcome.add("status", document)
         if self.keep_observed:
             outcome.observed.append((part, observed))
+        self.batches, self.batch_size = self.batches + 1, judged.judged
         self.counts["judged"] += judged.judged
         self.counts["unscored"] += judged.unscored.total()
         self.counts["late"] += observed.late_dropped
@@ -350,6 +354,12 @@ class Engine:
         stands = {rule.name: standing(rule, epoch) for rule in epoch.program.rules}
         held = {name: s.doubt for name, s in stands.items() if s.mode.startswith("live") and s.doubt is not None}
         return {name: f"{s.mode} ({held[name]})" if name in held else s.mode for name, s in stands.items()}
+
+    def fuses_tripped(self) -> int:
+        """How many rules do not act because their fuse is out, by the modes of now."""
+        epoch = self.timeline.at(NEVER if self.clock is None else self.clock)
+        stands = ((rule.name, standing(rule, epoch).fuse_key) for rule in epoch.program.rules)
+        return sum(self.fuses.tripped("live", name, key) for name, key in stands)
 
     # one checkpoint
 

@@ -40,7 +40,7 @@ def run_through_outages(
             summary = job.run(stop, report)
             return replace(summary, events=summary.events + events)
         except KafkaError as error:
-            if job is not None and job.checkpointed:
+            if job is not None and job.checkpoints_made:
                 tries, wait = 0, _FIRST_S
             tries += not isinstance(error, UnreachableError)
             if tries >= _TRIES:

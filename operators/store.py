@@ -36,6 +36,10 @@ class State(Protocol):
 
     def document(self, name: str) -> bytes | None: ...
 
+    def estimate(self, name: str) -> int:
+        """About how many rows a family has."""
+        ...
+
     def commit(self, changes: Changes) -> None:
         """Writes all of it or nothing, and returns when it is on the disk."""
         ...
@@ -72,6 +76,9 @@ class MemoryState:
 
     def document(self, name: str) -> bytes | None:
         return self.documents.get(name)
+
+    def estimate(self, name: str) -> int:
+        return len(self.family(name).rows)
 
     def commit(self, changes: Changes) -> None:
         for name, (keys, values) in changes.rows.items():

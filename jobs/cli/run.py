@@ -18,6 +18,7 @@ from jobs.cli.progress import show_progress
 from jobs.cli.shared import CommandError, RegistryOption, mendable, parse_size
 from jobs.embedded import EmbeddedJob
 from jobs.job_plan import JobPlan
+from jobs.metrics import JobMetrics, served
 from jobs.outages import run_through_outages
 from jobs.policies import Policies
 from jobs.report import summary_text
@@ -80,6 +81,10 @@ def command(
             help="Take a topic whose times are its producers': they then decide which modes hold.",
         ),
     ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65_535, help="Serve metrics to Prometheus on this port, on all addresses: /metrics."),
+    ] = None,
     profile: Annotated[Path | None, typer.Option(help="Write the seconds spent in each stage to this file.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No table at the end.")] = False,
 ) -> None:
@@ -127,10 +132,18 @@ def command(
             properties=load_properties(client_properties),
             allow_create_time=allow_create_time,
         )
-        job = EmbeddedJob(plan)
-        stop = _StopSignal()
-        with show_progress() as report:
-            summary = run_through_outages(job, lambda: EmbeddedJob(plan), stop.asked, report)
+        metrics = JobMetrics()
+
+        def opened() -> EmbeddedJob:
+            job = EmbeddedJob(plan)
+            metrics.follow(job)
+            return job
+
+        with served(metrics, metrics_port):
+            job = opened()
+            stop = _StopSignal()
+            with show_progress() as report:
+                summary = run_through_outages(job, opened, stop.asked, report)
     if summary is None:
         print("stopped while no broker answered; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(stop.status)

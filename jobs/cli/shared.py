@@ -15,6 +15,7 @@ from integration.rocks_state import StateError
 from integration.sources import SourceError
 from jobs.checkpoints import CheckpointError
 from jobs.engine import EngineError
+from jobs.metrics import MetricsError
 from jobs.policies import Policies
 from operators.plan import Program
 from operators.scoring import ModelError
@@ -49,6 +50,7 @@ def mendable() -> Iterator[None]:
         ConfigFileError,
         EngineError,
         ListFileError,
+        MetricsError,
         ModelError,
         OutputError,
         SourceError,

@@ -92,13 +92,13 @@ def make_topic(kafka: str, name: str, partitions: int = 1, **settings: str) -> N
         admin.wait_for_topics([name])
 
 
-def plan(kafka: str, folder: Path, prefix: str, output: str, state: str, **more: Any) -> JobPlan:
-    """A run on the topics of `prefix`, with `output` as the prefix of what it writes."""
+def plan(kafka: str, folder: Path, prefix: str, to: str, state: str, **more: Any) -> JobPlan:
+    """A run on the topics of `prefix`, with `to` as the prefix of what it writes."""
     settings: Json = {
         "program": load_program(folder / "policy.yaml"),
         "compile_policy": compile_document,
         "source": f"kafka://{kafka}/{prefix}.events",
-        "output": f"kafka://{kafka}/{output}",
+        "output": f"kafka://{kafka}/{to}",
         "state": folder / state,
         "lists": folder,
         "config": f"kafka://{kafka}/{prefix}.config",
