@@ -106,7 +106,7 @@ def costs(fit: TextFit, texts: pl.Series) -> dict[str, float]:
         times = []
         for _ in range(max(5, 2_000 // batch)):
             started = time.process_time()
-            scorer.score([rows])
+            scorer.score(rows.to_frame())
             times.append(time.process_time() - started)
         found[str(batch)] = round(min(times) / batch * 1e6, 1)
     return found

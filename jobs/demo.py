@@ -1,25 +1,27 @@
-"""The demo: real comments with spam among them, then a password-spraying attack during which a rule goes live."""
+"""The demo: real comments with spam among them, a classifier trained on half of them, then a password-spraying attack
+during which a rule goes live.
+"""
 
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
 import polars as pl
 from ruamel.yaml import YAML
 
+from jobs import demo_model
 from jobs.embedded import EmbeddedJob
 from jobs.explaining import explain_event, sentence
 from jobs.job_plan import JobPlan, Progress, Summary
 from jobs.labels import Labels, measure, read_labels
+from jobs.policies import Policies
 from jobs.report import summary_text
-from jobs.simulation import CompilePolicy, Simulation
+from jobs.simulation import Simulation
 from operators.plan import Program
-from operators.program import compile_program
-from schemas.policy_file import load_policy
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 _MARK = ".watchgate-demo"
@@ -46,6 +48,8 @@ class Act:
     """By rule: a boolean column; recall is counted over the events for which it is true."""
     explain: str
     """The rule whose verdict is explained."""
+    policies: Policies = field(default_factory=Policies)
+    """What compiles its policies, and what scores its models."""
 
 
 def prepare(folder: Path) -> None:
@@ -65,7 +69,7 @@ def comments(folder: Path) -> Act:
     example = EXAMPLES / "comments"
     return Act(
         "1. Real comments: spam under four music videos (YouTube Spam Collection, CC BY 4.0)",
-        compile_program(load_policy(example / "policy.yaml")),
+        Policies().load(example / "policy.yaml"),
         example / "comments.jsonl",
         folder / "comments",
         None,
@@ -73,6 +77,26 @@ def comments(folder: Path) -> Act:
         None,
         {},
         "copied_text",
+    )
+
+
+def classifier(folder: Path) -> Act:
+    """A text model of the earlier comments on the later ones, beside the rules, which were written with all of them in view."""
+    example = EXAMPLES / "comments"
+    program, policies, later, manifest = demo_model.ready(example, folder / "comments-model")
+    window = manifest.trained_on
+    assert window is not None
+    return Act(
+        f"2. A text classifier, trained in seconds on the comments up to {window.end[:10]}, in shadow on those that came after",
+        program,
+        later,
+        folder / "comments-model" / "out",
+        None,
+        read_labels(example / "labels.csv", "spam"),
+        None,
+        {},
+        "spam_model",
+        policies,
     )
 
 
@@ -86,8 +110,8 @@ def logins(folder: Path) -> Act:
         raise DemoError(f"the login data could not be made: {made.stderr.strip().splitlines()[-1]}")
     story = YAML(typ="safe", pure=True).load((example / "story.yaml").read_text(encoding="utf-8"))
     return Act(
-        f"2. Password spraying, then takeovers; {story['promote']['rule']} goes from shadow to live in mid-stream",
-        compile_program(load_policy(example / "policy.yaml")),
+        f"3. Password spraying, then takeovers; {story['promote']['rule']} goes from shadow to live in mid-stream",
+        Policies().load(example / "policy.yaml"),
         data / "logins.jsonl",
         folder / "logins",
         data / "config.jsonl",
@@ -98,16 +122,18 @@ def logins(folder: Path) -> Act:
     )
 
 
-def play(act: Act, compile_policy: CompilePolicy, report: Report) -> tuple[Summary, str]:
+def play(act: Act, report: Report) -> tuple[Summary, str]:
     """Runs one part; the summary, and the text of its table with one verdict explained."""
     plan = JobPlan(
         act.program,
-        compile_policy,
+        act.policies.of_document,
         str(act.source),
         str(act.output),
         act.output / "state",
         act.source.parent,
         str(act.config) if act.config else None,
+        scorers=act.policies.scorers,
+        choose=act.policies.choose,
     )
     job = EmbeddedJob(plan)
     try:
@@ -116,13 +142,21 @@ def play(act: Act, compile_policy: CompilePolicy, report: Report) -> tuple[Summa
         job.close()
     labels = _labels(act)
     text = summary_text(act.program, summary, measure(act.program, act.output, labels, act.catches))
-    return summary, text + "\n" + explained(act, compile_policy)
+    return summary, text + "\n" + explained(act)
 
 
-def explained(act: Act, compile_policy: CompilePolicy) -> str:
+def explained(act: Act) -> str:
     """A sentence about the last verdict of the rule to explain, and the command that gives it in full."""
     event = _last_event(act)
-    simulation = Simulation(act.program, compile_policy, str(act.source), act.source.parent, config=act.config)
+    simulation = Simulation(
+        act.program,
+        act.policies.of_document,
+        str(act.source),
+        act.source.parent,
+        config=act.config,
+        scorers=act.policies.scorers,
+        choose=act.policies.choose,
+    )
     return sentence(explain_event(simulation, act.explain, event))
 
 

@@ -96,7 +96,7 @@ def training_set(
         )
     table = table.sort("event_time", maintain_order=True)
     samples = Samples(
-        [table[name] for name in inputs],
+        table.select(inputs),
         program.prints,
         table["positive"].to_numpy(),
         table["event_time"].to_physical().to_numpy().astype(np.int64),

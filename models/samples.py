@@ -1,6 +1,6 @@
 """Labelled events as a table: what a model may read of each, what it was, and when."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,7 +21,7 @@ TRAIN, CALIBRATE = 0.7, 0.85
 class Samples:
     """Labelled events in the order of time. `inputs` are the columns in the model's order, `prints` what defines them."""
 
-    inputs: Sequence[pl.Series]
+    inputs: pl.DataFrame
     prints: Mapping[str, str]
     labels: Mask
     times: Times
@@ -31,14 +31,10 @@ class Samples:
         return len(self.labels)
 
     def part(self, start: int, stop: int) -> "Samples":
-        return Samples(
-            [column[start:stop] for column in self.inputs], self.prints, self.labels[start:stop], self.times[start:stop]
-        )
+        return Samples(self.inputs[start:stop], self.prints, self.labels[start:stop], self.times[start:stop])
 
     def where(self, keep: Mask) -> "Samples":
-        chosen = pl.Series(keep)
-        inputs = [column.filter(chosen) for column in self.inputs]
-        return Samples(inputs, self.prints, self.labels[keep], self.times[keep])
+        return Samples(self.inputs.filter(pl.Series(keep)), self.prints, self.labels[keep], self.times[keep])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +48,8 @@ class Split:
     @property
     def earlier(self) -> Samples:
         """All but the test set."""
-        inputs = [pl.concat([a, b]) for a, b in zip(self.train.inputs, self.calibrate.inputs, strict=True)]
         return Samples(
-            inputs,
+            pl.concat([self.train.inputs, self.calibrate.inputs]),
             self.train.prints,
             np.append(self.train.labels, self.calibrate.labels),
             np.append(self.train.times, self.calibrate.times),

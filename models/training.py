@@ -1,6 +1,5 @@
 """From labelled events to a version for the registry: fitted, calibrated, exported, compared with its library, measured."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -10,6 +9,7 @@ import polars as pl
 
 from models.calibrating import calibrated
 from models.curves import curve_of
+from models.golden import golden_inputs
 from models.learners import LEARNERS, Learned, TrainingError
 from models.metrics import average_precision, measured
 from models.onnx_scorer import OnnxScorer
@@ -71,7 +71,7 @@ def train(samples: Samples, order: Order) -> Trained:
 
 def _numbers(samples: Samples, order: Order) -> Trained:
     parts, learner = split(samples), LEARNERS[order.kind]
-    names = [column.name for column in samples.inputs]
+    names = samples.inputs.columns
     raw = matrix(parts.train.inputs)
     for name, column in zip(names, raw.T, strict=True):
         if np.isnan(column).all():
@@ -93,12 +93,12 @@ def _numbers(samples: Samples, order: Order) -> Trained:
 
 
 def _text(samples: Samples, order: Order) -> Trained:
-    known = samples.where(samples.inputs[0].is_not_null().to_numpy())
+    known = samples.where(samples.inputs.to_series().is_not_null().to_numpy())
     parts = split(known)
     earlier = parts.earlier
-    fit = fit_text(earlier.inputs[0], earlier.labels)
+    fit = fit_text(earlier.inputs.to_series(), earlier.labels)
     data = export_text(fit)
-    name = samples.inputs[0].name
+    name = samples.inputs.columns[0]
     base = Manifest(
         name=order.name, kind="text", description=order.description, created_at=order.created_at,
         inputs=[ModelInput(name=name, fingerprint=samples.prints.get(name), type="text")],
@@ -106,7 +106,7 @@ def _text(samples: Samples, order: Order) -> Trained:
         golden=Golden(inputs=_SENTENCES, outputs=[None] * len(_SENTENCES)),
         version=1, sha256=sha256(data).hexdigest(),
     )  # fmt: skip
-    parity = _text_parity(base, data, fit, known.inputs[0])
+    parity = _text_parity(base, data, fit, known.inputs)
     return _finished(base, data, fit.calibration, parts.test, known, parity)
 
 
@@ -139,13 +139,8 @@ def _finished(
 
 
 def _golden(manifest: Manifest, scorer: OnnxScorer) -> Golden:
-    rows = manifest.golden.inputs
-    columns = [
-        pl.Series(one.name, [row[j] for row in rows], dtype=pl.String if one.type == "text" else pl.Float64)
-        for j, one in enumerate(manifest.inputs)
-    ]
-    scores = scorer.score(columns).values
-    return Golden(inputs=rows, outputs=[None if np.isnan(s) else float(s) for s in scores])
+    scores = scorer.score(golden_inputs(manifest)).values
+    return Golden(inputs=manifest.golden.inputs, outputs=[None if np.isnan(s) else float(s) for s in scores])
 
 
 _ROWS = 17
@@ -161,15 +156,15 @@ def _rows(x: Floats) -> list[_Row]:
     return [*rows, [None] * x.shape[1]]
 
 
-def _parity(base: Manifest, learned: Learned, fills: Floats | None, inputs: Sequence[pl.Series]) -> float:
+def _parity(base: Manifest, learned: Learned, fills: Floats | None, inputs: pl.DataFrame) -> float:
     exported = OnnxScorer(StoredModel(base, learned.data)).score(inputs).values
     wanted = np.round(learned.outputs(_filled(matrix(inputs), fills)), 6)
     return _close(base.kind, exported, wanted)
 
 
-def _text_parity(base: Manifest, data: bytes, fit: TextFit, texts: pl.Series) -> float:
-    exported = OnnxScorer(StoredModel(base, data)).score([texts]).values
-    return _close("text", exported, fit.margins(ngrams(texts)))
+def _text_parity(base: Manifest, data: bytes, fit: TextFit, texts: pl.DataFrame) -> float:
+    exported = OnnxScorer(StoredModel(base, data)).score(texts).values
+    return _close("text", exported, fit.margins(ngrams(texts.to_series())))
 
 
 def _close(kind: str, exported: Floats, wanted: Floats) -> float:
@@ -184,7 +179,7 @@ def _close(kind: str, exported: Floats, wanted: Floats) -> float:
 
 def _importance(scorer: OnnxScorer, test: Samples) -> list[tuple[str, float]]:
     """What average precision loses when an input is shuffled, largest first; nothing for a text."""
-    if len(test.inputs) < 2:
+    if test.inputs.width < 2:
         return []
     some = test.part(max(0, len(test) - _MEASURED), len(test))
     if some.labels.all() or not some.labels.any():
@@ -192,17 +187,16 @@ def _importance(scorer: OnnxScorer, test: Samples) -> list[tuple[str, float]]:
     rng = np.random.default_rng(5)
     best = average_precision(np.nan_to_num(scorer.score(some.inputs).values), some.labels)
     found = []
-    for j, column in enumerate(some.inputs):
-        shuffled = column.gather(rng.permutation(len(some)))
-        inputs = [shuffled if k == j else other for k, other in enumerate(some.inputs)]
+    for column in some.inputs:
+        inputs = some.inputs.with_columns(column.gather(rng.permutation(len(some))))
         lost = best - average_precision(np.nan_to_num(scorer.score(inputs).values), some.labels)
         found.append((column.name, round(lost, 6)))
     return sorted(found, key=lambda one: -one[1])
 
 
-def matrix(inputs: Sequence[pl.Series]) -> Floats:
+def matrix(inputs: pl.DataFrame) -> Floats:
     """Columns side by side, NULL as NaN."""
-    return np.column_stack([column.cast(pl.Float64).to_numpy() for column in inputs])
+    return inputs.cast(pl.Float64).to_numpy()
 
 
 def _filled(x: Floats, fills: Floats | None) -> Floats:

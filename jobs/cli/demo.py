@@ -1,4 +1,4 @@
-"""watchgate demo: two attacks, four minutes to read."""
+"""watchgate demo: two attacks and a classifier, five minutes to read."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from integration.logs import configure_logs
 from jobs import demo
 from jobs.cli.progress import show_progress
-from jobs.cli.shared import CommandError, compile_document, mendable
+from jobs.cli.shared import CommandError, mendable
 
 EXAMPLE = "Example: `watchgate demo`"
 
@@ -18,16 +18,16 @@ def command(
         Path, typer.Option(help="Folder for what the demo writes; an earlier demo's is replaced.")
     ] = Path("demo-output"),
 ) -> None:
-    """Judge real comments and a seeded login attack, and show what each rule caught."""
+    """Judge real comments with rules and with a model trained on the spot, and a seeded login attack; show what each caught."""
     configure_logs("warning")
     with mendable():
         try:
             demo.prepare(output)
-            for make in (demo.comments, demo.logins):
+            for make in (demo.comments, demo.classifier, demo.logins):
                 act = make(output)
                 print(f"\n{act.title}\n")
                 with show_progress() as report:
-                    _, text = demo.play(act, compile_document, report)
+                    _, text = demo.play(act, report)
                 print(text)
         except demo.DemoError as error:
             raise CommandError(f"error: {error}") from None

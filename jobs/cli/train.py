@@ -61,7 +61,15 @@ def command(
             inputs = chosen_inputs(program, kind.value, named)
             order = Order(check_name(name or target), kind.value, description, iso(int(time.time() * 1000)))
             history = read_history(labels, target, until_ms)
-            simulation = Simulation(program, compile_document, input, lists or policy.parent, keep_observed=True)
+            # Features of labels see each label from its own known_at on, as they do in a run.
+            simulation = Simulation(
+                program,
+                compile_document,
+                input,
+                lists or policy.parent,
+                labels=labels if program.labels else None,
+                keep_observed=True,
+            )
             table = training_set(simulation, program, inputs, history, until_ms)
             trained = train(table.samples, order)
             manifest = Registry(registry).add(trained.draft, trained.data)

@@ -164,6 +164,32 @@ def test_the_table_is_that_of_watchgate_features(world: Path, watchgate: Run) ->
         assert column.to_list() == written[column.name].to_list()
 
 
+def test_features_of_labels_are_those_of_a_run(world: Path, watchgate: Run) -> None:
+    """The labels that are learnt feed the features, too, each from its own known_at on."""
+    events, labels = story()
+    delayed = POLICY + "  risk_1h: {mean: label.fraud, by: card, over: 1h, delay: 1h}\n"
+    (world / "policy.yaml").write_text(delayed)
+    keyed = [
+        label | {"known_at": iso(e["at"] + HOUR // 2), "keys": {"card": e["card"]}}
+        for label, e in zip(labels, events, strict=True)
+    ]
+    lines(world / "labels.jsonl", keyed)
+    done = train(watchgate, world, "xgboost")
+    assert done.status == 0, done.err
+    assert done.out.startswith(f"fraud@1: xgboost over {', '.join(INPUTS)}, risk_1h\n")
+    source, named = str(world / "events.jsonl"), str(world / "labels.jsonl")
+    written = watchgate(
+        "features", world / "policy.yaml", "--input", source, "--labels", named, "--output", world / "f.parquet"
+    )
+    assert written.status == 0, written.err
+    program = without_rules(load_program(world / "policy.yaml"))
+    simulation = Simulation(program, compile_document, source, world, labels=named, batch_size=333, keep_observed=True)
+    history = read_history(named, "fraud", None)
+    risk = training_set(simulation, program, ["risk_1h"], history, None).samples.inputs.to_series()
+    assert risk.to_list() == pl.read_parquet(world / "f.parquet")["risk_1h"].to_list()
+    assert 0.1 < risk.drop_nulls().mean() < 0.9 and risk.null_count() < 1_000  # type: ignore[operator]
+
+
 def test_only_what_was_known_by_then(world: Path, watchgate: Run) -> None:
     """Labels known later and events after the moment are as if they were not there, whatever they say."""
     events, labels = story()

@@ -38,7 +38,7 @@ def numbers(rows: int = ROWS, seed: int = 1) -> Samples:
     )
     labels = rng.random(rows) < 1 / (1 + np.exp(6 - np.log(x[:, 0]) - 0.1 * x[:, 1]))
     x[rng.random(x.shape) < 0.05] = np.nan
-    inputs = [pl.Series(f"c{j}", x[:, j], nan_to_null=True) for j in range(4)]
+    inputs = pl.DataFrame([pl.Series(f"c{j}", x[:, j], nan_to_null=True) for j in range(4)])
     return Samples(inputs, {f"c{j}": f"print{j}" for j in range(4)}, labels, np.arange(rows, dtype=np.int64) * HOUR)
 
 
@@ -47,7 +47,7 @@ def texts(rows: int = 600, seed: int = 1) -> Samples:
     labels = rng.random(rows) < 0.3
     said = [f"{'win a free phone' if bad else 'what a nice song'} {rng.integers(999)}" for bad in labels]
     column = pl.Series("text", [None if i % 50 == 7 else text for i, text in enumerate(said)], dtype=pl.String)
-    return Samples([column], {"text": "printed"}, labels, np.arange(rows, dtype=np.int64) * HOUR)
+    return Samples(column.to_frame(), {"text": "printed"}, labels, np.arange(rows, dtype=np.int64) * HOUR)
 
 
 @pytest.fixture(scope="module", params=[*LEARNERS, "text"])
@@ -80,7 +80,7 @@ def test_it_says_what_it_was_trained_on(trained: Trained) -> None:
     draft, text = trained.draft, trained.draft.kind == "text"
     samples = texts() if text else numbers()
     if text:
-        samples = samples.where(samples.inputs[0].is_not_null().to_numpy())
+        samples = samples.where(samples.inputs.to_series().is_not_null().to_numpy())
     window, curve = draft.trained_on, draft.curve
     assert window is not None and curve is not None
     earlier = int(len(samples) * 0.85)
@@ -103,7 +103,7 @@ def test_scores_are_those_of_the_library(kind: str) -> None:
     learned = LEARNERS[kind].fit(fill(matrix(parts.train.inputs)), parts.train.labels)
     whole = np.concatenate([fill(matrix(samples.inputs))] * 2)
     plain = Manifest.model_validate(stored(result).manifest.model_dump() | {"calibration": {"method": "none"}})
-    exported = OnnxScorer(StoredModel(plain, result.data)).score([pl.concat([c, c]) for c in samples.inputs]).values
+    exported = OnnxScorer(StoredModel(plain, result.data)).score(pl.concat([samples.inputs] * 2)).values
     assert np.abs(exported - learned.outputs(whole)).max() <= PARITY
 
 
@@ -117,7 +117,7 @@ def test_training_again_gives_the_same_bytes(kind: str) -> None:
 def test_golden_rows_are_nobodys(trained: Trained) -> None:
     golden = trained.draft.golden
     if trained.draft.kind == "text":
-        assert not {row[0] for row in golden.inputs[:-1]} & set(texts().inputs[0].to_list())
+        assert not {row[0] for row in golden.inputs[:-1]} & set(texts().inputs.to_series().to_list())
         return
     events = {tuple(row) for row in matrix(numbers().inputs).tolist()}
     assert not events & {tuple(row) for row in golden.inputs}
@@ -161,7 +161,7 @@ def test_one_class_only() -> None:
 def test_an_input_without_a_value() -> None:
     samples = numbers(400)
     empty = pl.Series("c9", [None] * 400, dtype=pl.Float64)
-    assert refused(Samples([*samples.inputs, empty], {}, samples.labels, samples.times)) == (
+    assert refused(Samples(samples.inputs.with_columns(empty), {}, samples.labels, samples.times)) == (
         "input c9 is NULL for every event that is trained on: leave it out of --features"
     )
 
