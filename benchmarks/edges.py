@@ -10,6 +10,7 @@ source and of its destination, from `watchgate features` on `edges.yaml`. The la
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,9 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from jobs.cli import main as watchgate
-
 HERE = Path(__file__).resolve().parent
+LAUNCH = (sys.executable, "-c", "from jobs.cli import main; main()")
 FEATURES = ("edge_surprise", "source_surprise", "destination_surprise")
 
 
@@ -43,15 +43,10 @@ def features(flows: pl.DataFrame, folder: Path) -> tuple[pl.DataFrame, float]:
     ).write_parquet(events)
     begin = time.perf_counter()
     command = ["features", str(HERE / "edges.yaml"), "--input", str(events), "--output", str(out)]
-    ended = 0
-    try:
-        sys.argv = ["watchgate", *command]
-        watchgate()
-    except SystemExit as end:
-        ended = int(end.code or 0)
+    ended = subprocess.run([*LAUNCH, *command], cwd=HERE.parent, capture_output=True, text=True)
     seconds = time.perf_counter() - begin
-    if ended:
-        raise SystemExit(ended)
+    if ended.returncode:
+        sys.exit(f"error: watchgate features ended with {ended.returncode}:\n{ended.stderr[-2000:]}")
     return pl.read_parquet(out), seconds
 
 

@@ -28,6 +28,12 @@ ONE_CORE = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
 PEERS = {"hot": ("shards", "keys", "keys+recovery"), "cold": ("shards", "keys", "keys+recovery")}
 
 
+RATES = """  account_rush:   {surprise: 1m, by: account}
+  account_volume: {envelope: 5m, of: count, by: account}
+"""
+"""What `--rates` adds to the policy."""
+
+
 class BenchmarkError(Exception):
     """A job failed, or two jobs that should agree do not."""
 
@@ -91,14 +97,19 @@ def count_hits(*files: Path) -> int:
     return sum(len(json.loads(line)["rules"]) for file in files for line in file.open("rb"))
 
 
-def watchgate(events: Path, folder: Path, core: int, batch_size: int) -> Run:
-    """`watchgate run` on a file, into an empty folder."""
+def watchgate(events: Path, folder: Path, core: int, batch_size: int, rates: bool = False) -> Run:
+    """`watchgate run` on a file, into an empty folder; with `rates` the policy has RATES too."""
     out, profile = folder / "out", folder / "profile.json"
+    policy = HERE / "policy.yaml"
+    if rates:
+        text = policy.read_text(encoding="utf-8")
+        policy = folder / "rates.yaml"
+        policy.write_text(text.replace("\nfeatures:\n", f"\nfeatures:\n{RATES}", 1), encoding="utf-8")
     launch = [sys.executable, "-c", "from jobs.cli import main; main()"]
     command = [
         *launch,
         "run",
-        str(HERE / "policy.yaml"),
+        str(policy),
         "--input",
         str(events),
         "--output",
@@ -174,22 +185,24 @@ def measure(options: argparse.Namespace, folder: Path) -> list[tuple[str, str, C
         for file, size in zip(files, options.events, strict=True):
             write(file, size, variant, seed=options.seed)
         forms = () if options.no_peer else PEERS.get(variant, ())
-        for job in ("watchgate", *forms):
+        jobs = ("watchgate", *(["watchgate rates"] if options.rates else []), *forms)
+        for job in jobs:
             best = []
             for file in files:
                 runs = []
                 for _ in range(options.repeat):
                     with tempfile.TemporaryDirectory(dir=folder) as place:
-                        if job == "watchgate":
-                            runs.append(watchgate(file, Path(place), core, options.batch_size))
+                        if job.startswith("watchgate"):
+                            rates = job != "watchgate"
+                            runs.append(watchgate(file, Path(place), core, options.batch_size, rates))
                         else:
                             runs.append(bytewax(file, Path(place), core, job))
                 best.append(fastest(runs))
             cost = marginal(best[0], best[1], options.events[1] - options.events[0])
-            rows.append((variant, job if job == "watchgate" else f"bytewax {job}", cost))
+            rows.append((variant, job if job.startswith("watchgate") else f"bytewax {job}", cost))
             print(f"{variant} {rows[-1][1]}: {cost.us:.2f} us an event", file=sys.stderr)
-            if cost.hits != rows[-1 - ("watchgate", *forms).index(job)][2].hits:
-                raise BenchmarkError(f"{variant}: watchgate and bytewax {job} do not find the same hits")
+            if cost.hits != rows[-1 - jobs.index(job)][2].hits:
+                raise BenchmarkError(f"{variant}: watchgate and {rows[-1][1]} do not find the same hits")
         for file in files:
             file.unlink()
     return rows
@@ -206,6 +219,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16_384)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--no-peer", action="store_true", help="Watchgate alone")
+    parser.add_argument("--rates", action="store_true", help="also with a surprise and an envelope of each account")
     parser.add_argument("--folder", type=Path, help="where inputs, outputs and state are kept meanwhile")
     options = parser.parse_args()
     options.events = options.events or ([50_000, 200_000] if options.quick else [250_000, 1_000_000])

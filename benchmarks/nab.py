@@ -14,6 +14,7 @@ first 6,400 readings, then of the last ones in steps of 100; a detection where t
 import argparse
 import json
 import math
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -23,8 +24,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from nab_scoring import OUTSIDE, PROFILES, Floats, Marks, best, marks, score_at
-
-from jobs.cli import main as watchgate
 
 HERE = Path(__file__).resolve().parent
 
@@ -45,6 +44,14 @@ class Series:
     @property
     def marks(self) -> Marks:
         return marks(len(self.times), self.windows)
+
+
+def watchgate(*arguments: object) -> None:
+    """Runs the command line in a process of its own. Raises NabError with its last words."""
+    command = [sys.executable, "-c", "from jobs.cli import main; main()", *map(str, arguments)]
+    ended = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True)
+    if ended.returncode:
+        raise NabError(f"watchgate {arguments[0]} ended with {ended.returncode}:\n{ended.stderr[-2000:]}")
 
 
 def instant(text: str) -> int:
@@ -81,12 +88,7 @@ def detect(series: list[Series], folder: Path) -> list[Floats]:
     ).with_columns(id=pl.format("{}/{}", "series", "place"))
     events, out = folder / "events.parquet", folder / "features.parquet"
     rows.sort("at", "series", "place").select("id", "at", "series", "value").write_parquet(events)
-    sys.argv = ["watchgate", "features", str(HERE / "nab.yaml"), "--input", str(events), "--output", str(out)]
-    try:
-        watchgate()
-    except SystemExit as end:
-        if end.code:
-            raise
+    watchgate("features", HERE / "nab.yaml", "--input", events, "--output", out)
     scored = rows.join(pl.read_parquet(out).select("id", "score"), on="id", how="left", maintain_order="left")
     lost = rows.height - pl.scan_parquet(out).select(pl.len()).collect().item()
     if lost:

@@ -18,11 +18,11 @@ from operators.windows.segments import Bools, Floats, Ints
 
 Singles = npt.NDArray[np.float32]
 
-FAST, SLOW, HOURLY, MOVING = 0.01, 0.003, 0.015, 0.02
+FAST, SLOW, HOURLY, MOVING = 0.01, 0.003, 0.01, 0.02
 """Rates of the levels, of the profile and of the movement; while fewer ticks were seen, their plain mean."""
 WEIGHTS = np.array([1.0, 1.5, 1.5, 3.0, 3.0])
 WIDEN = 0.7
-NARROW = 2e-5
+NARROW = 3e-5
 """Share of the distance by which each side comes nearer in a tick."""
 FLOOR = 0.03
 """Share of the slow level below which a distance says nothing."""

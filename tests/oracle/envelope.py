@@ -102,7 +102,7 @@ class EnvelopeOracle:
             low, high = key.low[j], key.high[j]
             outside = max(u - high, 0.0) + max(low - u, 0.0)
             score += WEIGHTS[j] * outside / (high - low + 0.03 * abs(key.slow) + grain)
-            narrower = (high - low) * (1 - (1 - 4e-5) ** r) / 2
+            narrower = (high - low) * (1 - (1 - 6e-5) ** r) / 2
             key.high[j] = single(high + 0.7 * max(u - high, 0.0) - narrower)
             key.low[j] = single(low - 0.7 * max(low - u, 0.0) + narrower)
         self._learn(key, y, ticks, n, rest)
@@ -125,7 +125,7 @@ class EnvelopeOracle:
         if not rest:
             hour = self._hour(ticks[0])
             usual = key.hours.get(hour)
-            key.hours[hour] = single(y if usual is None else usual + max(0.015, 24 / (n + 24)) * (y - usual))
+            key.hours[hour] = single(y if usual is None else usual + max(0.01, 24 / (n + 24)) * (y - usual))
             return
         start, stop = ticks[0] * self.tick_ms, (ticks[-1] + 1) * self.tick_ms
         shared = [0] * 24
@@ -138,7 +138,7 @@ class EnvelopeOracle:
             times = self._whole(start, stop, hour, shared[hour])
             if times:
                 usual = key.hours.get(hour)
-                key.hours[hour] = single(y if usual is None else y + (usual - y) * 0.985**times)
+                key.hours[hour] = single(y if usual is None else y + (usual - y) * 0.99**times)
 
     def _whole(self, start: int, stop: int, hour: int, shared: int) -> int:
         assert math.isclose(stop - start, (stop - start) // self.tick_ms * self.tick_ms)
