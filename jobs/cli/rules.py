@@ -132,7 +132,8 @@ def explain(
     for flip in explained.explanation.flips:
         print(f"  {flip}")
     print()
-    print(f"  mode: {explained.mode}" + (f" ({explained.shadow_reason})" if explained.shadow_reason else ""))
+    why = explained.shadow_reason if explained.shadow_reason != "mode" else None  # its own mode says it already
+    print(f"  mode: {explained.mode}" + (f" ({why})" if why else ""))
 
 
 def _with_models(policy: Path, registry: Path | None) -> tuple[Policies, Program]:
@@ -151,7 +152,9 @@ def _shown(value: object, personal: bool) -> str:
     """A value for the terminal; personal data stays hidden there too."""
     if value is None:
         return "NULL"
-    return "(hidden)" if personal else str(value)
+    if personal:
+        return "(hidden)"
+    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _count(number: int, noun: str, plural: str | None = None) -> str:

@@ -1,7 +1,7 @@
 """Text to a checked column expression."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -15,7 +15,7 @@ from operators.expressions.functions.lookalikes import LOOKALIKES
 from operators.expressions.functions.registry import AGGREGATES, CLOCKS, FUNCTIONS, IN_LIST, INSTEAD, P_VALUE, THRESHOLD
 from operators.expressions.functions.signature import Arguments
 from operators.expressions.functions.texts import joined
-from operators.expressions.leaves import Branch, Leaf, Logic, make_leaf
+from operators.expressions.leaves import Branch, Leaf, Logic, make_leaf, source
 from operators.expressions.literals import time_literal
 from operators.expressions.p_values import p_value
 from operators.expressions.parsing import parse
@@ -126,7 +126,11 @@ class _Compiler:
         if isinstance(node, Operator) and node.op in ("and", "or", "not"):
             parts = [self.logic(arg) for arg in node.args]
             value = self.connect(node, [value for value, _ in parts])
-            return value, Branch(node.op, tuple(tree for _, tree in parts))
+            trees = tuple(tree for _, tree in parts)
+            if node.op == "not" and node.at > node.args[0].start and isinstance(trees[0], Leaf):
+                # `a NOT IN (1)` is NOT over the leaf `a IN (1)`.
+                trees = (replace(trees[0], text=source(self.context, node.args[0], without=(node.at, node.at_end))),)
+            return value, Branch(node.op, trees)
         seen = dict(self.context.reads)
         self.context.reads.clear()
         value = self.value(node)

@@ -17,7 +17,10 @@ MOST_PAIRED = 40
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A leaf of the condition: its text, its answer, and the columns it read with their values."""
+    """A leaf of the condition as it counts there: its text, its answer, and the columns it read with their values.
+
+    Under NOT it is `NOT leaf` with the opposite answer, so that TRUE always speaks for the condition.
+    """
 
     text: str
     value: bool | None
@@ -57,11 +60,25 @@ def explain(compiled: Compiled, row: Row) -> Explanation:
         raise ValueError(f"only a condition can be explained, `{compiled.text}` is {compiled.type.value}")
     answers = _answers(compiled, row)
     fired = outcome(tree, lambda leaf: answers[leaf.canonical])
-    terms = [
-        Term(leaf.text, answers[leaf.canonical], [(name, row.get(name)) for name in leaf.reads])
-        for leaf in compiled.leaves
-    ]
-    return Explanation(fired, terms, _flips(tree, answers, fired is True))
+    terms = {
+        (leaf.canonical, truth): Term(
+            leaf.text if truth else f"NOT {leaf.text}",
+            answer if truth or answer is None else not answer,
+            [(name, row.get(name)) for name in leaf.reads],
+        )
+        for leaf, truth in _literals(tree, True)
+        for answer in [answers[leaf.canonical]]
+    }
+    return Explanation(fired, list(terms.values()), _flips(tree, answers, fired is True))
+
+
+def _literals(tree: Logic, truth: bool) -> Iterator[tuple[Leaf, bool]]:
+    """Each leaf, and the answer of it that speaks for the condition."""
+    if isinstance(tree, Leaf):
+        yield tree, truth
+        return
+    for part in tree.parts:
+        yield from _literals(part, truth != (tree.op == "not"))
 
 
 def _answers(compiled: Compiled, row: Row) -> dict[str, bool | None]:

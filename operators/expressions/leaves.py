@@ -81,9 +81,10 @@ def make_leaf(context: Context, node: Node, value: Value, reads: Mapping[str, Ty
     )
 
 
-def source(context: Context, node: Node) -> str:
-    """The part's own text on one line."""
-    return " ".join(context.text[node.start : node.end].split())
+def source(context: Context, node: Node, without: tuple[int, int] | None = None) -> str:
+    """The part's own text on one line; `without` is a word to leave out, from and to which character."""
+    start, end = without or (node.end, node.end)
+    return " ".join((context.text[node.start : start] + context.text[end : node.end]).split())
 
 
 def _column(node: Node) -> str | None:

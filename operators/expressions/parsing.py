@@ -123,7 +123,9 @@ class _Parser(Cursor):
         elif token.text in ("like", "ilike"):
             node = self.operator(token.text, (left, self.expression(_CONCAT)), token)
         elif token.text == "is":
-            negated = self.token if self.accept("not") else None
+            negated = self.token if self.sees("not") else None
+            if negated:
+                self.advance()
             if not self.sees("null", "true", "false"):
                 raise self.error(
                     f"expected NULL, TRUE or FALSE after IS, found {self.found()}", hint="write = to compare values"

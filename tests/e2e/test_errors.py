@@ -714,6 +714,20 @@ def test_rules_explain_says_why_there_is_nothing_to_explain(shop: Shop) -> None:
     assert said("pricey", "q1") == "error: rule pricey looks at pay, event q1 is post"
 
 
+def test_what_blocks_a_rule_is_not_told_as_what_holds(shop: Shop) -> None:
+    """a3 is on the list that the rule spares."""
+    source = shop.write([post(f"q{n}", START + n, f"a{n}", text="buy") for n in range(1, 4)])
+    done = shop.watchgate("rules", "explain", shop.policy, "copied", "--input", source, "--event", "q3")
+    assert done.out == (
+        "copied did not fire for post q3; what holds: authors_1h >= 3 (authors_1h is 3); "
+        "it would fire if account were not in list vip\n\n"
+        "  true   authors_1h >= 3    [authors_1h = 3]\n"
+        "  false  NOT in_list(account, 'vip')\n\n"
+        "  it would fire if account were not in list vip\n\n"
+        "  mode: shadow\n"
+    )
+
+
 def test_rules_test_needs_tests_and_fails_with_status_1(shop: Shop) -> None:
     assert error_of(shop, "rules", "test", shop.policy) == (
         f"error: {shop.policy} has no tests. "

@@ -34,15 +34,34 @@ def test_terms_have_text_answer_and_values(scope: Scope) -> None:
     assert explanation.fired is None
     assert [(term.text, term.value, term.operands) for term in explanation.terms] == [
         ("authors_1d >= 3", True, [("authors_1d", 4.0)]),
-        ("in_list(account, 'vip')", False, []),
+        ("NOT in_list(account, 'vip')", True, []),
         ("created > event_time", None, [("created", None), ("event_time", TIME)]),
     ]
     assert explanation.flips == ["it would fire if `created > event_time` were true"]
 
 
 @pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("NOT (NOT night)", [("night", True)]),
+        ("NOT (night AND amount > 20)", [("NOT night", False), ("NOT amount > 20", True)]),
+        ("account NOT IN ('ann', 'bob')", [("NOT account IN ('ann', 'bob')", False)]),
+        ("amount NOT BETWEEN 1 AND 2 AND created IS NOT NULL",
+         [("NOT amount BETWEEN 1 AND 2", True), ("NOT created IS NULL", False)]),
+        ("NOT created > event_time", [("NOT created > event_time", None)]),
+        ("night OR NOT night OR night", [("night", True), ("NOT night", False)]),
+    ],
+)  # fmt: skip
+def test_a_term_under_not_is_shown_as_it_counts(scope: Scope, text: str, terms: list[tuple[str, bool | None]]) -> None:
+    """TRUE speaks for the condition, whatever stands around the term."""
+    compiled = compile_expression(text, scope, Type.BOOLEAN)
+    assert [(term.text, term.value) for term in explain(compiled, ROW).terms] == terms
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("account NOT LIKE 'a%'", ["it would fire if `account LIKE 'a%'` were false"]),
         ("posts_1h >= 3", ["it would not fire if posts_1h were 2 or less"]),
         ("posts_1h > 2", ["it would not fire if posts_1h were 2 or less"]),
         ("posts_1h > 2.5", ["it would not fire if posts_1h were 2 or less"]),
