@@ -6,7 +6,7 @@ Models of 30 inputs are fitted to seeded numbers, exported, put into a registry 
 is one `session.run` over a ready float32 matrix of exactly the batch (for text over the arrays that the encoding gives),
 with one thread. *in judge* is what `judge` takes with the model and a rule over it, less what it takes with the same
 rule over a column: columns to a matrix, NULLs, calls of fixed shapes, calibration, rounding, and the column of scores.
-The shortest of many runs counts, taken by turns. The last line printed is JSON. Needs the `train` extra.
+Figures are CPU time of the one thread that works; the shortest of many runs counts, taken by turns. The last line printed is JSON. Needs the `train` extra.
 """
 
 import argparse
@@ -133,16 +133,16 @@ def draft_of(kind: str) -> tuple[ManifestDraft, bytes]:
 
 
 def shortest(tasks: list[Callable[[], object]], seconds: float) -> list[float]:
-    """Microseconds of each task's shortest run; they take turns, so that a busy machine is busy for all."""
+    """Microseconds of CPU time of each task's shortest run; they take turns, so that a busy machine is busy for all."""
     best = [float("inf")] * len(tasks)
     for task in tasks:
         task()
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for i, task in enumerate(tasks):
-            began = time.perf_counter()
+            began = time.thread_time()
             task()
-            best[i] = min(best[i], time.perf_counter() - began)
+            best[i] = min(best[i], time.thread_time() - began)
     return [one * 1e6 for one in best]
 
 

@@ -12,7 +12,15 @@ import sys
 
 import pytest
 
-PAGES = ("README.md", "docs/policy.md", "docs/operating.md", "docs/input.md", "docs/labels.md", "docs/training.md")
+PAGES = (
+    "README.md",
+    "docs/policy.md",
+    "docs/operating.md",
+    "docs/input.md",
+    "docs/labels.md",
+    "docs/models.md",
+    "docs/training.md",
+)
 FENCE = re.compile(r"(?:^(?P<before>[^\n]+)\n\n)?^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`([\w.-]+\.(?:yaml|jsonl|txt))`[^`]*:$")
 
