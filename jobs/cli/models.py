@@ -9,13 +9,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from integration.config_file import append
-from jobs.cli.shared import CommandError, load_program, mendable, parse_time
+from jobs.cli.config_log import append, effective
+from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
+from jobs.cli.shared import CommandError, load_program, mendable
 from jobs.wilson import wilson
 from models.inspection import inspect
 from models.registry import LARGEST_MODEL, Registry, RegistryError, parse_reference
@@ -23,7 +23,6 @@ from operators.expressions import Type
 from operators.operating_points import POINTS, UnreachableError, operating_point, point_name
 from operators.scoring import ModelError
 from schemas.cloudevents import iso
-from schemas.config import ConfigError, parse_config
 from schemas.manifest import Manifest, ModelInput, Point
 from schemas.problem import did_you_mean
 
@@ -134,7 +133,9 @@ def verify(
 )
 def publish(
     model: Annotated[str, typer.Argument(help="NAME@VERSION.")],
-    config: Annotated[Path, typer.Option(help="The config log; made if it does not exist.")],
+    config: Annotated[
+        str, typer.Option(help="The config log: a file, made if it does not exist, or kafka://HOST:PORT/TOPIC.")
+    ],
     reason: Annotated[str, typer.Option(help="Why, for the audit trail.")],
     mode: Annotated[
         Mode,
@@ -147,6 +148,12 @@ def publish(
         str | None,
         typer.Option(help="In force from this time on (ISO 8601, ingest time); without it from where a job reads it."),
     ] = None,
+    in_: Annotated[
+        str | None,
+        typer.Option("--in", help="In force so long from now, for example 2s: all subtasks then switch at one event."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when every subtask of the job has it (Kafka).")] = False,
+    client_properties: Properties = None,
     registry: RegistryFolder = _DEFAULT,
 ) -> None:
     """Verify a version and append a model record to a config log. A job that reads the log changes over to it.
@@ -155,8 +162,9 @@ def publish(
     """
     if not reason.strip():
         raise CommandError("error: --reason is empty. Say why, for whoever reads the log after an incident.")
-    moment = None if effective_at is None else iso(parse_time(effective_at))
-    with mendable():
+    moment = effective(effective_at, in_)
+    properties = load_properties(client_properties)
+    with mendable(), kafka_errors():
         name, version = parse_reference(model)
         why = next(iter(_verified(Registry(registry), [(name, version)])))[1]
         if why is not None:
@@ -169,11 +177,7 @@ def publish(
             "reason": reason.strip(),
             "at": _now(),
         }
-        try:
-            parse_config(orjson.dumps(record))
-        except (ConfigError, orjson.JSONEncodeError) as error:
-            raise CommandError(f"error: {error}") from None
-        append(config, record)
+        answers = append(config, record, properties, wait)
     what = "is in force" if mode is Mode.live else "is the challenger"
     print(f"{model} {what} {f'from {moment}' if moment else 'from where a job reads the record'}; recorded in {config}")
 
