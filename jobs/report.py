@@ -58,6 +58,8 @@ def counts_line(summary: Summary) -> str:
             ("late", "too late for a window"),
         )
     ]
+    if counts.get("unscored"):
+        parts.append(f"{counts['unscored']:,} without the score of a model that was not there or failed")
     return f"{summary.events:,} events read: " + ", ".join(parts)
 
 

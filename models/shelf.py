@@ -67,6 +67,8 @@ class Shelf:
         self._loadings: dict[tuple[str, int], _Loading] = {}
         self._told: set[tuple[str, int, str]] = set()
         self._uses = 0
+        self._lock = threading.Lock()
+        """Of what is loaded: several operators of one process may share a shelf."""
 
     def manifest(self, name: str, version: int) -> Manifest:
         found = self.registry.manifest(name, version)
@@ -93,11 +95,14 @@ class Shelf:
 
     def _loading(self, name: str, version: int) -> _Loading:
         key = (name, version)
-        if key not in self._loadings:
-            self._loadings[key] = _Loading(self.registry, name, version, self._inspect, self._clock() + self._patience)
-            self._touch(self._loadings[key])
-            self._forget(name)
-        return self._loadings[key]
+        with self._lock:
+            found = self._loadings.get(key)
+            if found is None:
+                found = _Loading(self.registry, name, version, self._inspect, self._clock() + self._patience)
+                self._loadings[key] = found
+                self._touch(found)
+                self._forget(name)
+            return found
 
     def _touch(self, loading: _Loading) -> None:
         self._uses += 1

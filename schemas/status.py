@@ -14,7 +14,7 @@ class Status(Output):
     """What sort of fact, to count by.
 
     config_applied, config_rejected, config_available, config_unavailable, policy_applied, fuse_tripped, lists_loaded,
-    state_migrated, rule_error, late_events; later versions may add more.
+    state_migrated, rule_error, late_events, model_refused, model_unavailable, model_failed; later versions may add more.
     """
     subject: str
     """What it is about: a rule, a key of the config, a list, a file."""

@@ -180,6 +180,7 @@ def publish(
         answers = append(config, record, properties, wait)
     what = "is in force" if mode is Mode.live else "is the challenger"
     print(f"{model} {what} {f'from {moment}' if moment else 'from where a job reads the record'}; recorded in {config}")
+    print("".join(f"{answer}\n" for answer in answers), end="")
 
 
 @app.command(

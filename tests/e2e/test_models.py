@@ -246,3 +246,11 @@ def test_showing_that_goes_wrong(shop: Shop, registry: Path) -> None:
     assert error(shop, "models", "show", "froud", "--registry", registry) == (
         f"error: the registry {registry} has no model froud (did you mean `fraud`?). It has fraud."
     )
+
+
+def test_the_table_at_the_end_counts_events_without_a_score() -> None:
+    from jobs.embedded import Summary
+    from jobs.report import counts_line
+
+    said = counts_line(Summary(7, False, {"judged": 7, "unscored": 3}, {}, {}))
+    assert said.endswith("0 too late for a window, 3 without the score of a model that was not there or failed")

@@ -52,6 +52,31 @@ def test_a_version_is_in_force_from_its_epoch_on_and_no_event_is_scored_by_a_mix
     assert verdicts == whole.verdicts
 
 
+@pytest.mark.parametrize("size", [1_000, 97])
+def test_twenty_swaps_under_load_leave_no_event_unscored(tmp_path: Path, size: int) -> None:
+    world = world_of(tmp_path, -4.0, -5.0, -6.0, -7.0, -8.0, -9.0)
+    line = world.timeline()
+    times = [NOON + i for i in range(1_000)]
+    changes = {40 * k + 20: 1 + k % 6 for k in range(1, 21)}
+    for at, version in changes.items():
+        line.offer(swap(version, effective_at=f"2026-01-01T12:00:00.{at:03d}Z"), NOON - 1)
+    found = []
+    for start in range(0, 1_000, size):
+        part = times[start : start + size]
+        judged = world.judge(line, [600.0] * len(part), at=part, first=start, emit="all")
+        assert not world.notes and not judged.errors and not judged.unscored
+        found += judged.verdicts
+    expected, version = [], 1
+    for i in range(1_000):
+        version = changes.get(i, version)
+        expected.append(version)
+    scores: list[Any] = [v["scores"]["fraud"] for _, v in found]
+    assert [score["version"] for score in scores] == expected
+    of_version = {score["version"]: score["value"] for score in scores}
+    assert len(set(of_version.values())) == 6
+    assert all(score["value"] == of_version[score["version"]] for score in scores)
+
+
 def test_a_rollback_needs_no_loading(tmp_path: Path) -> None:
     loaded: list[int] = []
 
