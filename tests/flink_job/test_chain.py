@@ -18,6 +18,10 @@ from tests.e2e.conftest import POLICY, crowd, spoiled
 from tests.flink_job.chain import Chain, Record
 
 Json = dict[str, Any]
+CALIBRATED = """
+  odd: {when: "p(rush) < 0.3", action: review, target: account}
+  discovered: {on: post, when: rush > 0, fdr: {of: rush, at: 50%}, action: review, target: account}
+"""
 TOPICS = ("verdicts", "verdicts.shadow", "enforcement", "enforcement.shadow", "deadletter")
 
 
@@ -33,17 +37,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def chain(folder: Path) -> Chain:
-    members = read_members(Programs(POLICY, "shop", None).base, folder)
-    return Chain(JobFacts(POLICY, "shop", "line", "", "t", ("t.events",), pii_key=b"k", lists=members))
+def chain(folder: Path, policy: str = POLICY) -> Chain:
+    members = read_members(Programs(policy, "shop", None).base, folder)
+    return Chain(JobFacts(policy, "shop", "line", "", "t", ("t.events",), pii_key=b"k", lists=members))
 
 
 def by_id(documents: dict[str, list[Json]]) -> dict[str, dict[str, Json]]:
     return {topic: {str(d["ce_id"]): d for d in documents.get(topic, [])} for topic in TOPICS}
 
 
-def embedded(records: list[Record], folder: Path, config: list[bytes]) -> dict[str, dict[str, Json]]:
-    programs = Programs(POLICY, "shop", None)
+def embedded(
+    records: list[Record], folder: Path, config: list[bytes], policy: str = POLICY
+) -> dict[str, dict[str, Json]]:
+    programs = Programs(policy, "shop", None)
     program = programs.base
     state = MemoryState()
     engine = Engine(program, state, programs.policies.of_document, timeline_id="line", pii_key=b"k")
@@ -66,4 +72,18 @@ def test_answers_are_those_of_the_embedded_engine(folder: Path, size: int) -> No
     found, expected = by_id(made.out.documents), embedded(records, folder, [])
     for topic in TOPICS:
         assert expected[topic]
+        assert found[topic] == expected[topic], topic
+
+
+def test_p_values_and_discoveries_are_those_of_the_embedded_engine(folder: Path) -> None:
+    policy = POLICY.replace("\nrules:\n", "\n  rush: {surprise: 10s, by: account}\nrules:\n" + CALIBRATED)
+    records, made = stream(4_000), chain(folder, policy)
+    for start in range(0, len(records), 700):
+        made.feed(records[start : start + 700])
+        made.restart()
+    found, expected = by_id(made.out.documents), embedded(records, folder, [], policy)
+    shadow = expected["verdicts.shadow"].values()
+    fired = {rule["rule"] for verdict in shadow for rule in verdict["rules"]}
+    assert {"odd", "discovered"} <= fired
+    for topic in TOPICS:
         assert found[topic] == expected[topic], topic

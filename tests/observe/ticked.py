@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -20,12 +21,6 @@ def ticked(aggregate: str, tick_ms: int = TICK, name: str | None = None, filter:
     """A feature that goes tick by tick. A fingerprint is the definition in words."""
     words = f"{aggregate} {tick_ms} {filter} {given}"
     plan = FeaturePlan(name or aggregate, aggregate, None, filter, 0, 12, 32, 6, 60_000, words, tick_ms)
-    return plan if not given else _with(plan, given)
-
-
-def _with(plan: FeaturePlan, given: dict[str, object]) -> FeaturePlan:
-    from dataclasses import replace
-
     return replace(plan, **given)
 
 
