@@ -1,6 +1,6 @@
 """Encodings of text: how a text becomes the arrays that a text model takes, the same in training and in scoring."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,10 @@ from operators.scoring import ModelError
 from schemas.manifest import TextEncoding
 
 Options = Mapping[str, bool | int | float | str]
-Encoder = Callable[[pl.Series], dict[str, npt.NDArray[np.generic]]]
-"""From texts (String, no NULL) to the model's inputs by tensor name; what it gives for a text depends on that text only."""
+Encoder = Callable[[pl.Series], Iterator[tuple[int, dict[str, npt.NDArray[np.generic]]]]]
+"""From texts (String, no NULL) to calls of the model, in order: how many texts, and its inputs by tensor name. What a text
+gives depends on that text only, and no call is larger than its encoder allows.
+"""
 
 ENCODINGS: dict[str, Callable[[Options], Encoder]] = {text_encoding.KIND: text_encoding.text_encoder}
 """By the name in the manifest: what makes an encoder of its options."""

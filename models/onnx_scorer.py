@@ -175,7 +175,9 @@ class OnnxScorer:
         return self._call(feeds, shape)[:count]
 
     def _texts(self, columns: Sequence[Array], count: int) -> Floats:
-        return self._call(self._encode(pl.Series("", columns[0], dtype=pl.String)), count)
+        texts = pl.Series("", columns[0], dtype=pl.String)
+        parts = [self._call(feeds, rows) for rows, feeds in self._encode(texts)]
+        return np.concatenate(parts) if len(parts) != 1 else parts[0]
 
     def _call(self, feeds: Feeds, rows: int) -> Floats:
         answer = self._session.run([self._output], feeds)[0]

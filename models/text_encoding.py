@@ -1,12 +1,12 @@
 """Texts as the inputs of a text model's graph: `numbers` of all n-grams, and where those of each text end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from models.text_ngrams import BITS, MOST_CHARACTERS, ngrams
+from models.text_ngrams import BITS, MOST_CHARACTERS, ngrams_in_parts
 from operators.scoring import ModelError
 from schemas.manifest import TextEncoding
 
@@ -22,7 +22,7 @@ def encoding() -> TextEncoding:
 
 def text_encoder(
     options: Mapping[str, bool | int | float | str],
-) -> Callable[[pl.Series], dict[str, npt.NDArray[np.generic]]]:
+) -> Callable[[pl.Series], Iterator[tuple[int, dict[str, npt.NDArray[np.generic]]]]]:
     """The encoder of a manifest. Raises ModelError for options that are not this version's."""
     if dict(options) != _OPTIONS:
         raise ModelError(
@@ -31,7 +31,7 @@ def text_encoder(
     return feeds
 
 
-def feeds(texts: pl.Series) -> dict[str, npt.NDArray[np.generic]]:
-    """The graph's inputs for texts (String, no NULL)."""
-    found = ngrams(texts)
-    return {"numbers": found.numbers, "ends": found.ends}
+def feeds(texts: pl.Series) -> Iterator[tuple[int, dict[str, npt.NDArray[np.generic]]]]:
+    """How many texts (String, no NULL), and the graph's inputs for them; until all are done."""
+    for part in ngrams_in_parts(texts):
+        yield len(part.ends), {"numbers": part.numbers, "ends": part.ends}

@@ -188,7 +188,18 @@ def test_another_encoding_is_refused() -> None:
         encoder_of(TextEncoding(kind="ngrams9"))
     with pytest.raises(ModelError, match=r"text encoding ngrams1 has options \{'bits': 20\}, and here it has"):
         encoder_of(TextEncoding(kind="ngrams1", options={"bits": 20}))
-    assert set(encoder_of(encoding())(pl.Series(["a"]))) == set(feeds(pl.Series(["a"])))
+    assert [rows for rows, _ in encoder_of(encoding())(pl.Series(["a", "b"]))] == [2]
+
+
+def test_long_texts_are_scored_a_few_at_a_time(scorer: OnnxScorer) -> None:
+    """What a hostile batch makes the model hold at once is bounded, and its scores are those of each text alone."""
+    rng = np.random.default_rng(1)
+    long = pl.Series("text", ["".join(chr(c) for c in rng.integers(97, 123, 4_000)) for _ in range(40)])
+    parts = list(feeds(long))
+    assert sum(rows for rows, _ in parts) == 40 and len(parts) >= 3
+    assert max(len(inputs["numbers"]) for _, inputs in parts) < 65_536 * 6
+    whole = scorer.score(long.to_frame()).values
+    assert whole.tolist() == [scorer.score(long[i : i + 1].to_frame()).values[0] for i in range(40)]
 
 
 def test_one_class_only() -> None:
