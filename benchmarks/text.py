@@ -12,6 +12,7 @@ of the exported model in onnxruntime, n-grams included, CPU time on one core. Th
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -23,6 +24,10 @@ import polars as pl
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
+
+sys.path.pop(
+    0
+)  # models.py beside this file bears the name of a package: without its folder on the path `models` is the package
 
 from models.onnx_scorer import OnnxScorer
 from models.registry import StoredModel

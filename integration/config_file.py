@@ -15,6 +15,9 @@ import orjson
 from integration.config_log import ConfigLine
 from operators.hashing import hash_bytes
 
+_LONGEST_FIRST = 1 << 20
+"""Bytes of a first line that are looked at: a policy record may be long."""
+
 
 class ConfigFileError(Exception):
     """The config file cannot be read or written; the text says why and what to do."""
@@ -35,6 +38,10 @@ class ConfigFile:
             ) from None
         except OSError as error:
             raise ConfigFileError(f"config file {path} cannot be read: {error.strerror}") from error
+        if first.strip() and not _is_record(first):
+            raise ConfigFileError(
+                f"{path} is not a config log: its first line is no JSON record. Name the log with --config; a new one is made by: watchgate mode set RULE shadow --config LOG --reason TEXT"
+            )
         if not first.strip():
             raise ConfigFileError(
                 f"config file {path} begins with no record, so its timeline has no name. Remove it, and make it with: watchgate mode set RULE shadow --config {path} --reason TEXT"
@@ -77,6 +84,10 @@ def append(path: Path, record: Mapping[str, object]) -> None:
         handle = _locked(path)
         try:
             size = os.fstat(handle).st_size
+            if size and not _is_record(os.pread(handle, _LONGEST_FIRST, 0).split(b"\n")[0]):
+                raise ConfigFileError(
+                    f"{path} is not a config log: its first line is no JSON record. Nothing was written; name the log with --config."
+                )
             data = orjson.dumps(record) + b"\n"
             if size == 0:
                 data = orjson.dumps({"timeline": uuid4().hex[:12]}) + b"\n" + data
@@ -117,6 +128,15 @@ def _write(handle: int, data: bytes) -> None:
     while rest:
         rest = rest[os.write(handle, rest) :]
     os.fsync(handle)
+
+
+def _is_record(line: bytes) -> bool:
+    """Whether it can be the first line of a log: the timeline's name, or a record written by hand."""
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(document, dict) and ("timeline" in document or "key" in document)
 
 
 def _names_timeline(line: bytes) -> bool:

@@ -5,6 +5,7 @@ run that starts on a state goes on from the committed position, so that being ki
 end.
 """
 
+import os
 import secrets
 import time
 from collections import Counter
@@ -39,6 +40,9 @@ from operators.documents import status
 from operators.store import Changes, State
 
 log = structlog.get_logger("watchgate")
+
+_WARNINGS = {"config_rejected", "config_unavailable", "fuse_tripped", "model_refused", "rule_error"}
+"""Kinds of status that somebody should look at."""
 
 
 class EmbeddedJob:
@@ -112,7 +116,8 @@ class EmbeddedJob:
         self.lists = EntityLists(plan.program, self.state, members)
         self.members = self._open_members(opened)
         if not is_kafka(plan.output):
-            target = str(Path(plan.output).resolve())
+            # As the way from the state to it, so that both can be moved or restored together.
+            target = os.path.relpath(Path(plan.output).resolve(), plan.state.resolve())
             files = open_files(Path(plan.output), self._job["outputs"].get(target))
             opened.callback(files.close)
             self.checkpoints = FileCheckpoints(self.state, files, target, self._job)
@@ -224,6 +229,7 @@ class EmbeddedJob:
                 if self.feed is not None:
                     self.feed.horizon_ms = self._horizon()
                 outcome = self.engine.process(item.decoded, item.following, item.payload, item.broken, item.forged)
+                self._status(outcome.documents.pop("status", []))
                 for topic, documents in outcome.documents.items():
                     self._write(topic, documents)
                 self.progress.events += len(item.decoded) + len(item.decoded.dead) + len(item.broken)
@@ -304,7 +310,8 @@ class EmbeddedJob:
         self._write("status", documents)
         self._dirty = self._dirty or bool(documents)
         for document in documents:
-            log.info(str(document["message"]), kind=document["kind"], subject=document["subject"])
+            tell = log.warning if document["kind"] in _WARNINGS else log.info
+            tell(str(document["message"]), kind=document["kind"], subject=document["subject"])
 
     def _write(self, topic: str, documents: list[Document]) -> None:
         started = time.perf_counter()

@@ -104,7 +104,7 @@ class Engine:
         self.keep_observed = keep_observed
         self.counts: Counter[str] = Counter()
         self.rules: Counter[tuple[str, str]] = Counter()
-        """(rule, one of live, shadow, acted, shadow_acted, cooled): hits and what came of them."""
+        """(rule, one of live, shadow, acted, shadow_acted, cooled, fuse): hits and what came of them, and how often its fuse tripped."""
         self.seconds: dict[str, float] = dict.fromkeys(("stamp", "repeats", "observe", "judge", "act"), 0.0)
         self.intake = RunningClock(None, None)
         self.base = program
@@ -309,6 +309,7 @@ class Engine:
             outcome.add("enforcement" if mode == "live" else "enforcement.shadow", document)
         for document in (*part.errors, *judged.errors, *acted.status):
             outcome.add("status", document)
+        self.rules.update((str(s["subject"]), "fuse") for s in acted.status if s["kind"] == "fuse_tripped")
         if self.keep_observed:
             outcome.observed.append((part, observed))
         self.batches, self.batch_size = self.batches + 1, judged.judged

@@ -23,6 +23,11 @@ def summary_text(
     console.print(counts_line(summary))
     if summary.counts.get("labels"):
         console.print(labels_line(summary.counts))
+    tripped = [rule.name for rule in program.rules if summary.rules.get((rule.name, "fuse"))]
+    if tripped:
+        console.print(
+            f"the fuse tripped of {', '.join(tripped)}: beyond max_actions nothing more of it acts until its mode is set again (status.jsonl says when, and whether live or in shadow)"
+        )
     return out.getvalue()
 
 

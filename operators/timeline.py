@@ -25,8 +25,10 @@ NEVER = -(2**63)
 """Before any event."""
 
 FORMAT = 1
-SETTLED = 3
+BEGUN = 16
 """Events after which a stream has begun, as far as warming up goes."""
+GAP_MS = 300_000
+"""A longer gap before that begins it anew."""
 
 
 class TimelineError(Exception):
@@ -196,29 +198,44 @@ class Timeline:
             status("config_available", "config", "the config source has been read: modes are in force", at_ms=at_ms)
         ]
 
-    def observe_clock(self, ingest: npt.NDArray[np.int64]) -> None:
-        """The ingest times of the next events: the base program's features are in the stream from the third event on.
+    def assign(self, ingest: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], list[Epoch]]:
+        """The epoch of each event: an index into the epochs that come with it, those in use only; O(n log records).
 
-        Not from the first: one record with an old stamp at the head of a stream would make every window look full.
-        Calls after that change nothing.
+        The first events say when the stream began, which is when its features did: at the first one, or behind the last
+        gap of over five minutes among the first sixteen. A few records with old stamps at the head of a stream would
+        make every window look full otherwise.
         """
+        if not len(ingest):
+            return np.zeros(0, dtype=np.int32), [self._marked(self.at(self._clock_ms))]
+        indices: list[npt.NDArray[np.int32]] = []
+        epochs: list[Epoch] = []
+        for stretch in np.split(ingest, self._begins(ingest)):
+            index, found = self._assign(stretch)
+            indices.append(index + np.int32(len(epochs)))
+            epochs += found
+        return np.concatenate(indices), epochs
+
+    def _begins(self, ingest: npt.NDArray[np.int64]) -> list[int]:
+        """Events after the first one of these at which the stream begins anew."""
+        head = ingest[: max(0, BEGUN - self._seen)]
+        return [] if len(head) < 2 else (np.flatnonzero(np.diff(head) > GAP_MS) + 1).tolist()
+
+    def _observe_clock(self, ingest: npt.NDArray[np.int64]) -> None:
         prints = {plan.fingerprint for plan in self._base.features.values()}
-        if self._seen < SETTLED:
-            moment = int(ingest[min(SETTLED - self._seen, len(ingest)) - 1])
-            self._seen = min(SETTLED, self._seen + len(ingest))
+        moment = int(ingest[0])
+        if self._seen < BEGUN and (self._first_ms is None or moment - self._clock_ms > GAP_MS):
             self._first_ms = moment
             self._base_since = dict.fromkeys(prints, moment)
         elif prints <= self._base_since.keys():
+            self._seen = min(BEGUN, self._seen + len(ingest))
             return
+        self._seen = min(BEGUN, self._seen + len(ingest))
         for name in prints:
-            self._base_since.setdefault(name, int(ingest[0]))
+            self._base_since.setdefault(name, moment)
         self._rebuild(0)
 
-    def assign(self, ingest: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], list[Epoch]]:
-        """The epoch of each event: an index into the epochs that come with it, those in use only; O(n log records)."""
-        if not len(ingest):
-            return np.zeros(0, dtype=np.int32), [self._marked(self.at(self._clock_ms))]
-        self.observe_clock(ingest)
+    def _assign(self, ingest: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], list[Epoch]]:
+        self._observe_clock(ingest)
         self._clock_ms = max(self._clock_ms, int(ingest.max()))
         position = np.searchsorted(self._starts, ingest, side="right") - 1
         first, last = int(position.min()), int(position.max())

@@ -45,7 +45,12 @@ def _rules(old: Policy, new: Policy, before: Names, after: Names) -> Iterator[st
             doing = [key for key in keys if key in _DOING]
             what = f"{', '.join(doing)} changed" if doing else "the definition of something that it reads changed"
             more = f"; also {texts}" if texts else ""
-            yield f"rule {name} does something else ({what}{more}): it is back in shadow until its mode is set again"
+            stands = (
+                ""
+                if rule.mode in ("off", "shadow")
+                else f"; if none ever was, the policy's own mode counts: {rule.mode}"
+            )
+            yield f"rule {name} does something else ({what}{more}): where a record set its mode it is back in shadow until that is set again{stands}"
         elif texts:
             yield f"rule {name} does the same and keeps its mode: {texts}"
         elif keys:

@@ -105,6 +105,8 @@ def set_command(
     )
     when = f"from {moment}" if moment else "from where a job reads the record"
     print(f"{what} {when}; recorded in {config}")
+    if rule != "*" and known is None:
+        print(f"no policy is known that goes with {config}: a job rejects the record if it has no rule {rule}")
     print("".join(f"{answer}\n" for answer in answers), end="")
 
 
@@ -179,6 +181,7 @@ def list_command(
         )
         records: dict[str, tuple[str, str]] = {}
         timed: set[int] = set()
+        untimed = 0
         refused: list[str] = []
         for line in source.read_to_end() if source else ():
             try:
@@ -186,8 +189,10 @@ def list_command(
             except ConfigError as error:
                 refused.append(str(error))
                 continue
-            # A record without a time of its own was in force from about when it was written.
-            since = record.effective_ms if record.effective_ms is not None else line.appended_ms or record.at
+            # A record in a file that has no time of its own is in force from where a job reads it: from the first
+            # event on for a job that starts with this log, and that is what is shown.
+            since = record.effective_ms if record.effective_ms is not None else line.appended_ms
+            untimed += since is None
             if moment is not None and since is not None and since > moment:
                 continue
             statuses = timeline.offer(line.data, since if record.effective_ms is None else None)
@@ -219,5 +224,11 @@ def list_command(
     console.print(
         f"epoch {epoch.id}" + (f", in force since {iso(epoch.in_force_ms)}" if epoch.in_force_ms in timed else "")
     )
+    if untimed:
+        having = "record has" if untimed == 1 else "records have"
+        print(
+            f"{untimed} {having} no time: a job has one in force from where it reads it; shown is a job that starts with this log",
+            file=sys.stderr,
+        )
     for message in refused:
         print(f"refused: {message}", file=sys.stderr)

@@ -245,6 +245,22 @@ def test_stamps_that_climb_in_small_steps_do_not_carry_the_clock_away(
     assert max(ahead) <= 5 * MINUTE
 
 
+def test_old_stamps_at_the_head_of_a_stream_do_not_make_its_windows_look_full(shop: Shop) -> None:
+    """Three records of last year, and a rule over an hour that waits for its window: nobody is acted on in that hour."""
+    write_policy(shop)
+    spent = [pay(f"p{n}", START + n * MINUTE, "a", amount=90) for n in range(40)]
+    old = [pay(f"old{n}", START - 60 * DAY, "b", amount=1) for n in range(3)]
+    shop.run(shop.write([*old, *spent]), "out", "--emit", "all")
+    reasons = {
+        rule["shadow_reason"]
+        for topic in ("verdicts", "verdicts.shadow")
+        for verdict in shop.read(topic)
+        for rule in verdict["rules"]
+        if rule["rule"] == "spender"
+    }
+    assert reasons == {"warming_up"}
+
+
 def test_the_shop_is_worth_an_attack(shop: Shop, peace: Callable[[Shop], dict[tuple[str, str, str], Json]]) -> None:
     """An attack on a shop without live actions would prove nothing."""
     write_policy(shop)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import orjson
+import polars as pl
 import pytest
 
 from integration.rocks_state import RocksState
@@ -532,6 +533,24 @@ def test_a_config_file_without_a_record_names_no_timeline(shop: Shop) -> None:
         f"error: config file {empty} begins with no record, so its timeline has no name. "
         f"Remove it, and make it with: watchgate mode set RULE shadow --config {empty} --reason TEXT"
     )
+
+
+def test_a_config_file_that_is_none_is_neither_followed_nor_written(shop: Shop) -> None:
+    events, wrong = shop.write(crowd(5)), shop.folder / "notes.txt"
+    wrong.write_text("x\n")
+    assert run_error(shop, events, "--config", wrong) == (
+        f"error: {wrong} is not a config log: its first line is no JSON record. Name the log with --config; "
+        "a new one is made by: watchgate mode set RULE shadow --config LOG --reason TEXT"
+    )
+    table = shop.folder / "a.parquet"
+    pl.DataFrame({"a": [1]}).write_parquet(table)
+    before = table.read_bytes()
+    said = error_of(shop, "mode", "set", "burst", "shadow", "--config", table, "--reason", "a test", "--yes")
+    assert said == (
+        f"error: {table} is not a config log: its first line is no JSON record. Name the log with --config; "
+        "a new one is made by: watchgate mode set RULE shadow --config LOG --reason TEXT"
+    )
+    assert table.read_bytes() == before
 
 
 def test_the_config_of_another_timeline(shop: Shop) -> None:

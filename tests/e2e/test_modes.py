@@ -65,8 +65,11 @@ def sales(count: int, first: int = 0, amount: float = 90, accounts: Callable[[in
 
 def test_what_is_set_is_listed_with_who_and_why(shop: Shop, config: Path) -> None:
     said = set_mode(shop, "copied", "live  10%", "--by", "anna")
-    assert said.endswith(f"copied is set to live 10% from where a job reads the record; recorded in {config}\n")
-    assert set_mode(shop, "burst", "off", "--by", "ben", "--effective-at", "2030-01-02T03:04:05+01:00").endswith(
+    assert f"copied is set to live 10% from where a job reads the record; recorded in {config}\n" in said
+    assert said.endswith(
+        f"no policy is known that goes with {config}: a job rejects the record if it has no rule copied\n"
+    )
+    assert set_mode(shop, "burst", "off", "--by", "ben", "--effective-at", "2030-01-02T03:04:05+01:00").startswith(
         f"burst is set to off from 2030-01-02T02:04:05.000Z; recorded in {config}\n"
     )
     rows = listed(shop)
@@ -77,8 +80,25 @@ def test_what_is_set_is_listed_with_who_and_why(shop: Shop, config: Path) -> Non
     before = listed(shop, "--at", "2030-01-02T02:04:04.999Z")
     assert before["burst"] == ["live", "", "the policy", ""] and before["copied"] == rows["copied"]
     assert listed(shop, "--at", "2030-01-02T02:04:05Z") == rows
-    long_ago = listed(shop, "--at", "2001-01-01T00:00:00Z")
-    assert long_ago["copied"] == ["shadow", "", "the policy", ""] and long_ago["epoch"][0].endswith(":0")
+    # Of a file only the job knows where it read a record without a time: a job that starts with it, at its first event.
+    assert listed(shop, "--at", "2001-01-01T00:00:00Z")["copied"] == rows["copied"]
+    done = shop.watchgate("mode", "list", shop.policy, "--config", config)
+    assert (
+        "1 record has no time: a job has one in force from where it reads it; shown is a job that starts with"
+        in done.err
+    )
+
+
+def test_the_list_says_of_a_log_what_a_job_does_that_starts_with_it(shop: Shop, config: Path) -> None:
+    set_mode(shop, "burst", "live 30%")
+    set_mode(shop, "burst", "off", "--effective-at", at(90))
+    set_mode(shop, "*", "shadow", "--effective-at", at(30))
+    set_mode(shop, "*", "clear", "--effective-at", at(60))
+    set_mode(shop, "burst", "live 20%")
+    done = shop.run(shop.write([post(f"e{n}", START + n * MINUTE, "a") for n in range(100)]), "out", "--config", config)
+    assert next(line.split()[1] for line in done.out.splitlines() if line.startswith("burst")) == "off"
+    assert listed(shop)["burst"][0] == "off"
+    assert listed(shop, "--at", at(80))["burst"][0] == "live 20%"
 
 
 def test_without_a_config_the_modes_of_the_policy_are_listed(shop: Shop) -> None:

@@ -613,3 +613,24 @@ def test_what_people_are_shown_hides_hashed_fields(shop: Shop) -> None:
     done = shop.watchgate("rules", "explain", shop.policy, "known", "--input", source, "--event", "p1")
     assert done.status == 0 and "4000-2-SECRET" not in done.out + done.err
     assert "card" in done.out and "amount > 1" in done.out
+
+
+def test_output_and_state_can_be_moved_together(shop: Shop) -> None:
+    events = crowd(120)
+    source = shop.write(events[:60])
+    shop.run(source, "first")
+    (shop.folder / "first").rename(shop.folder / "second")
+    shop.write(events)
+    shop.run(source, "second")
+    shop.run(source, "whole")
+    assert shop.files("second") == shop.files("whole")
+
+
+def test_a_fuse_that_tripped_is_told_at_once_and_at_the_end(shop: Shop) -> None:
+    shop.change(("max_actions: 20/10m", "max_actions: 2/10m"))
+    done = shop.run(shop.write(crowd(200)))
+    assert any(
+        line["level"] == "warning" and line["kind"] == "fuse_tripped" and line["subject"] == "pricey"
+        for line in map(orjson.loads, done.err.splitlines())
+    )
+    assert "the fuse tripped of pricey: beyond max_actions nothing more of it acts" in done.out.replace("\n", " ")

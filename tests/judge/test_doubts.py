@@ -11,7 +11,7 @@ from operators.judge import Judged, judge
 from operators.modes import bucket
 from operators.plan import Program
 from operators.stamp import stamp
-from operators.timeline import Timeline
+from operators.timeline import BEGUN, Timeline
 from tests.judge.worlds import (
     HOUR,
     NOON,
@@ -48,7 +48,7 @@ class Scene:
     def play(self, after_ms: int = 0) -> tuple[Judged, Acted]:
         base = self.change(program(rules=self.rules, **self.parts))
         line = Timeline(base, compile_document, "t", True)
-        judged(line, batch([NOON] * 3), posts_1h=[0, 0, 0])
+        judged(line, batch([NOON] * BEGUN), posts_1h=[0] * BEGUN)
         for offer in self.records:
             offer(line)
         found = judged(

@@ -13,6 +13,7 @@ from operators.act import Actor
 from operators.batch import Batch
 from operators.judge import judge
 from operators.stamp import stamp
+from operators.timeline import BEGUN
 from schemas.cloudevents import ce_id
 from schemas.verdict import Verdict
 from tests.judge.worlds import (
@@ -220,7 +221,7 @@ def test_features_show_their_error_and_coverage() -> None:
         "pace": {"ratio": ["n", "age"]},
     }
     line = timeline(program(features=features, rules={"all": rule("n + ips + paid + age + share + pace IS NULL")}))
-    judged(line, batch([NOON] * 3))
+    judged(line, batch([NOON] * BEGUN))
     late = {"account": np.array([0.5, 1.0], dtype=np.float32)}
     found = judged(
         line,

@@ -53,14 +53,21 @@ def test_a_rule_does_something_else() -> None:
     change = rules(copied_text={"when": "authors_1d >= 4", "cooldown": "2h"})
     assert told(change, {**DIGESTS, "copied_text": "d9"}) == [
         "rule copied_text does something else (when changed; also cooldown 1h -> 2h): "
-        "it is back in shadow until its mode is set again"
+        "where a record set its mode it is back in shadow until that is set again"
     ]
+
+
+def test_a_rule_that_the_policy_sets_live_goes_on_live_where_no_record_set_its_mode() -> None:
+    change = rules(copied_text={"when": "authors_1d >= 4", "mode": "live"})
+    (line,) = told(change, {**DIGESTS, "copied_text": "d9"})
+    assert line.endswith("until that is set again; if none ever was, the policy's own mode counts: live")
 
 
 def test_what_a_rule_reads_is_something_else() -> None:
     assert told({}, {**DIGESTS, "model_high": "d9"}) == [
         "rule model_high does something else (the definition of something that it reads changed): "
-        "it is back in shadow until its mode is set again"
+        "where a record set its mode it is back in shadow until that is set again; "
+        "if none ever was, the policy's own mode counts: live 10%"
     ]
 
 

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 
 from operators.stamp import stamp
+from operators.timeline import BEGUN
 from tests.judge.worlds import HOUR, NOON, batch, document, fails_on, mode, program, record, timeline
 
 LATER = "2026-01-01T13:00:00Z"
@@ -16,16 +17,17 @@ def test_an_empty_batch_is_nothing() -> None:
 def test_one_program_is_one_piece_with_an_epoch_for_each_row() -> None:
     line = timeline()
     line.offer(mode("burst", "off", LATER), None)
-    (one,), dead = stamp(batch([NOON, NOON + HOUR - 1, NOON + HOUR]), line)
+    (one,), dead = stamp(batch([NOON + HOUR - 2, NOON + HOUR - 1, NOON + HOUR]), line)
     assert [one.epochs[i].id for i in one.epoch_index] == ["t:0", "t:0", "t:1"]
     assert dead == [] and one.frame.height == 3
-    assert one.since["posts_1h"] == NOON + HOUR  # the third event
+    assert one.since["posts_1h"] == NOON + HOUR - 2
 
 
 def test_a_batch_is_cut_where_the_program_changes() -> None:
     line = timeline()
     line.offer(record("policy", document(derive={"size": "length(text)"}), LATER), None)
     line.offer(mode("burst", "off", "2026-01-01T13:30:00Z"), None)
+    stamp(batch([NOON] * BEGUN), line)
     times = [NOON, NOON + 1, NOON + HOUR, NOON + HOUR * 2]
     pieces, _ = stamp(batch(times, text=["a", "bb", "ccc", None]), line)
     assert [p.frame["event_id"].to_list() for p in pieces] == [["e0", "e1"], ["e2", "e3"]]
@@ -117,5 +119,6 @@ def test_a_program_without_rules_or_features_is_stamped_too() -> None:
 def test_a_policy_record_with_the_same_program_does_not_cut() -> None:
     line = timeline()
     line.offer(record("policy", document(), LATER), None)
+    stamp(batch([NOON] * BEGUN), line)
     (one,), _ = stamp(batch([NOON, NOON + 2 * HOUR]), line)
     assert [one.epochs[i].id for i in one.epoch_index] == ["t:0", "t:1"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.timeline import NEVER, Timeline, TimelineError
+from operators.timeline import BEGUN, GAP_MS, NEVER, Timeline, TimelineError
 from tests.judge.worlds import (
     DAY,
     HOUR,
@@ -254,10 +254,11 @@ def test_a_policy_whose_compilation_breaks_is_rejected() -> None:
 # how long features have been in the stream
 
 
-def test_the_third_event_starts_the_features_of_the_first_policy_however_they_come() -> None:
+def test_old_stamps_at_the_head_do_not_start_the_features_however_they_come() -> None:
     whole, cut = timeline(), timeline()
-    ids(whole, NOON - DAY, NOON, NOON + 5, NOON + 9)
-    for ms in (NOON - DAY, NOON, NOON + 5, NOON + 9):
+    times = (NOON - DAY, NOON - DAY, NOON - DAY + 9, NOON + 5, NOON + 9)
+    ids(whole, *times)
+    for ms in times:
         ids(cut, ms)
         again = timeline()
         again.restore(cut.snapshot())
@@ -265,11 +266,26 @@ def test_the_third_event_starts_the_features_of_the_first_policy_however_they_co
     assert whole.feature_since("posts_1h", NOON) == cut.feature_since("posts_1h", NOON) == NOON + 5
 
 
-def test_until_the_third_event_features_are_as_old_as_the_last_one() -> None:
+def test_the_first_event_starts_the_features_and_a_gap_among_the_first_ones_starts_them_anew() -> None:
     line = timeline()
-    ids(line, NOON)
+    ids(line, NOON, NOON + GAP_MS)
+    assert line.feature_since("posts_1h", NOON + HOUR) == NOON
     ids(line, NOON + HOUR)
     assert line.feature_since("posts_1h", NOON + HOUR) == NOON + HOUR
+
+
+def test_events_on_both_sides_of_a_gap_among_the_first_ones_have_their_own_start() -> None:
+    line = timeline()
+    index, epochs = line.assign(np.array([NOON, NOON + HOUR, NOON + HOUR]))
+    assert [epochs[i].since["posts_1h"] for i in index] == [NOON, NOON + HOUR, NOON + HOUR]
+    assert {epoch.id for epoch in epochs} == {"t:0"}
+
+
+def test_once_the_stream_has_begun_a_gap_is_a_quiet_hour() -> None:
+    line = timeline()
+    ids(line, *[NOON] * BEGUN)
+    ids(line, NOON + DAY)
+    assert line.feature_since("posts_1h", NOON + DAY) == NOON
 
 
 def test_a_policy_record_starts_the_features_that_it_brings() -> None:
@@ -354,7 +370,7 @@ def test_a_mode_keeps_its_version_through_a_restart_with_another_policy() -> Non
 
 def test_a_new_feature_of_another_base_starts_after_the_restart() -> None:
     line = timeline()
-    ids(line, NOON, NOON, NOON)
+    ids(line, *[NOON] * BEGUN)
     features = {
         "posts_1h": {"count": "post", "by": "account", "over": "1h"},
         "posts_2h": {"count": "post", "by": "account", "over": "2h"},
