@@ -681,8 +681,8 @@ class _Compiler:
         self.discoveries.append(discovery(name, feature, fdr.at, self._filter(types, None), fingerprint))
         self.prints[column] = fingerprint
         columns = {**scope.columns, column: Type.NUMBER}
-        # On a line of its own, because a comment may end the condition.
-        text = f'({spec.when}\n) AND "{column}" = 1'
+        end = "\n" if "--" in spec.when else ""  # a comment may end the condition
+        text = f'({spec.when}{end}) AND "{column}" = 1'
         return self._compile(("rules", name, "when"), text, replace(scope, columns=columns), Type.BOOLEAN)
 
     def _rest(self) -> None:

@@ -12,7 +12,7 @@ the sequence would be as likely) P(p <= u) <= u for every u. For a score above w
 with U uniform from the hash of the event's id, which breaks ties: many scores are 0. Below, p is the share q of the n + 1
 places above the kept ones, plus 1 - q times the same formula on the sample of the others. A reference with anomalies in it makes
 p larger, so it costs power, not the guarantee. Events of one entity resemble each other, and what people do changes with the hour:
-so far the guarantee is an approximation, and `watchgate features` shows how good it is on your data.
+there the guarantee is an approximation.
 """
 
 from dataclasses import dataclass, field

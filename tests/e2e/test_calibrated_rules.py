@@ -57,6 +57,15 @@ def test_a_rush_is_found_whatever_the_cuts_and_a_restart(shop: Shop) -> None:
     assert "rush" in found[0]["features"]
 
 
+def test_a_comment_at_the_end_of_a_condition_does_not_swallow_the_test(shop: Shop) -> None:
+    shop.policy.write_text(POLICY)
+    shop.change(("when: rush > 20,", 'when: "rush > 20 -- only fast ones",'))
+    assert shop.watchgate("rules", "check", shop.policy).status == 0
+    source = shop.write(events()[:2_000])
+    said = shop.watchgate("rules", "explain", shop.policy, "found", "--input", source, "--event", "1999").out
+    assert '"discovery(rush, 10%, found)" were 1' in said
+
+
 def without_source(verdict: Json) -> Json:
     return {name: value for name, value in verdict.items() if name != "source"}
 
