@@ -101,7 +101,9 @@ def offsets_retention(settings: Mapping[str, str]) -> Check:
     text = f"offsets of a group without members are kept for {_span(minutes * _MINUTE_MS)} (offsets.retention.minutes)"
     if minutes < 1440:
         return Check(
-            "warn", f"{text}: `watchgate run` on Kafka cannot go on after a longer stop", "raise it on the brokers"
+            "warn",
+            f"{text}: after a longer stop `watchgate run` cannot tell whether its state is the newest",
+            "raise it on the brokers",
         )
     return Check("ok", text)
 
