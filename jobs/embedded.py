@@ -28,7 +28,7 @@ from jobs.checkpoints import Checkpoints, FileCheckpoints, Job, TransactionCheck
 from jobs.config_feed import ConfigFeed
 from jobs.engine import Document, Engine
 from jobs.entity_lists import EntityLists, Members, read_lists
-from jobs.job_plan import JobPlan, Progress, Summary
+from jobs.job_plan import JobPlan, Progress, Summary, input_bytes
 from jobs.label_feed import LabelFeed, check_labels
 from jobs.member_feed import FAMILY as MEMBERS
 from jobs.member_feed import MemberFeed, refuse_members
@@ -124,9 +124,7 @@ class EmbeddedJob:
         self._open_labels(opened)
         self.reader = Reader(source, plan.program.policy, plan.batch_size, self._job["positions"].get(self._input))
         self.sweep = Sweep(self.state, self.engine)
-        file = Path(plan.source)
-        size = file.stat().st_size if file.is_file() and file.suffix == ".jsonl" else None
-        self.progress = Progress(clock_ms=self.engine.clock, bytes=size)
+        self.progress = Progress(clock_ms=self.engine.clock, bytes=input_bytes(plan.source))
         self._notices += [
             *self.engine.notices,
             *self.lists.load(self.engine),

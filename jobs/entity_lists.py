@@ -62,7 +62,7 @@ class EntityLists:
                 status(
                     "lists_loaded",
                     name,
-                    f"list {name} holds {len(now)} entities: {len(add)} added, {len(remove)} removed",
+                    f"list {name} holds {len(now)} {'entity' if len(now) == 1 else 'entities'}: {len(add)} added, {len(remove)} removed",
                     at_ms=engine.clock,
                     detail=detail,
                 )

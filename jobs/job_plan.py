@@ -56,6 +56,12 @@ class Progress:
     """How far into how many bytes reading is; None where the input does not say (a pipe, a compressed file, a folder)."""
 
 
+def input_bytes(source: str) -> int | None:
+    """`Progress.bytes` of an input."""
+    file = Path(source)
+    return file.stat().st_size if file.suffix == ".jsonl" and file.is_file() else None
+
+
 @dataclass(slots=True)
 class Summary:
     """What a run did, for the table at its end. Counts are of the whole state, `events` of this run."""

@@ -40,6 +40,8 @@ class Simulation:
     scorers: Scorers = field(default_factory=NoScorers)
     choose: Choose | None = None
     engine: Engine | None = None
+    byte: int = 0
+    """How far into the source the last batch was, where it is read by bytes."""
 
     def __iter__(self) -> Iterator[Outcome]:
         """Raises SourceError, ConfigFileError and ListFileError before the first batch."""
@@ -69,6 +71,7 @@ class Simulation:
             for item in reader:
                 if item is None:
                     continue
+                self.byte = int(item.position.get("byte") or 0)
                 yield engine.process(item.decoded, item.following, item.payload, item.broken, item.forged)
                 if engine.needs_checkpoint:
                     state.commit(engine.changes())

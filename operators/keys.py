@@ -76,8 +76,8 @@ def bytes_of(texts: Sequence[str], plan: KindPlan) -> bytes:
     columns = plan.key or ("element",)
     if len(texts) != len(columns):
         raise ValueError(
-            f"an entity of kind {plan.name} has {len(columns)} key columns ({', '.join(columns)}), "
-            f"{len(texts)} texts were given"
+            f"an entity of kind {plan.name} has {_count(len(columns), 'key column')} ({', '.join(columns)}), "
+            f"and {_count(len(texts), 'text')} {'was' if len(texts) == 1 else 'were'} given"
         )
     encoded = [text.encode() for text in texts]
     key = encoded[0] if len(encoded) == 1 else b"".join(b"%d:%b" % (len(part), part) for part in encoded)
@@ -97,6 +97,10 @@ def _bounded(frame: pl.DataFrame, text: pl.Expr) -> pl.Series:
     at = table.select((pl.col("key").bin.size() > LONGEST_KEY).arg_true()).to_series()
     digests = [_digest(key) for key in table["key"].gather(at).to_list()]
     return table["key"].scatter(at.to_list(), pl.Series(digests, dtype=pl.Binary))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _digest(key: bytes) -> bytes:

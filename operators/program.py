@@ -356,18 +356,18 @@ class _Compiler:
         return kinds, tuple(ratios), tuple(bounded)
 
     def _ratio(self, name: str, pair: list[str]) -> list[RatioPlan]:
-        for part in pair:
+        for place, part in enumerate(pair):
             other = self.policy.features.get(part)
             if other is None:
                 self.problem(
-                    ("features", name, "ratio"),
+                    ("features", name, "ratio", place),
                     f"feature {name}: there is no feature {part}",
                     hint=self._nearest(part, self.policy.features),
                 )
                 return []
             if other.ratio is not None:
                 self.problem(
-                    ("features", name, "ratio"),
+                    ("features", name, "ratio", place),
                     f"feature {name}: {part} is a ratio itself",
                     hint="a ratio divides two features that have state; derive the rest with an expression",
                 )

@@ -42,6 +42,10 @@ def show(
     if json:
         print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
         return
+    if document.pop("known", True) is False:
+        print(
+            f"{kind} {document['key']} is not known: no event that was judged names it, or none for so long that it was forgotten. Check the key; this is what a new {kind} has:\n"
+        )
     for name, value in document.items():
         if isinstance(value, dict):
             print(f"{name}:")
@@ -80,6 +84,7 @@ def _entity(store: RocksState, folder: Path, kind: str, key: list[str]) -> dict[
             if ratio.over in features and ratio.under in features:
                 over, under = features[ratio.over], features[ratio.under]
                 features[ratio.name] = over / under if over is not None and under else None
+        document["known"] = known["first_seen"] is not None
         document |= known | {
             name: iso(ms) for name in ("first_seen", "last_seen") if isinstance(ms := known[name], int)
         }

@@ -12,7 +12,7 @@ import typer
 from integration.logs import configure_logs
 from jobs.cli.progress import show_progress
 from jobs.cli.shared import CommandError, compile_document, load_program, mendable
-from jobs.job_plan import Progress
+from jobs.job_plan import Progress, input_bytes
 from jobs.label_feed import check_labels
 from jobs.report import labels_line
 from jobs.simulation import Simulation
@@ -54,7 +54,7 @@ def command(
         )
         try:
             with pq.ParquetWriter(draft, schema) as writer, show_progress() as report:
-                rows = 0
+                rows, size = 0, input_bytes(input)
                 for outcome in simulation:
                     for _, observed in outcome.observed:
                         frame = observed.frame.select(
@@ -66,7 +66,7 @@ def command(
                         writer.write_table(frame.to_arrow().cast(schema))
                         rows += frame.height
                     assert simulation.engine is not None
-                    report(Progress(rows, simulation.engine.clock))
+                    report(Progress(rows, simulation.engine.clock, simulation.byte, size))
             draft.replace(output)
         except OSError as error:
             raise CommandError(

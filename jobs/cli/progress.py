@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import structlog
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn
+from rich.progress import BarColumn, Task, TextColumn
 from rich.progress import Progress as Bar
+from rich.progress_bar import ProgressBar
 
 from jobs.job_plan import Progress
 from schemas.cloudevents import iso
@@ -17,6 +18,13 @@ _LOG_EVERY_S = 10.0
 _DRAW_EVERY_S = 0.1
 
 log = structlog.get_logger("watchgate")
+
+
+class _Bar(BarColumn):
+    """Nothing where the length is not known: rich would draw a full bar."""
+
+    def render(self, task: Task) -> ProgressBar:
+        return ProgressBar(total=1, width=0) if task.total is None else super().render(task)
 
 
 @contextmanager
@@ -29,7 +37,7 @@ def show_progress() -> Iterator[Callable[[Progress], None]]:
         return int(progress.events / max(time.monotonic() - started, 1e-9))
 
     if sys.stderr.isatty():
-        columns = (BarColumn(bar_width=30), TextColumn("{task.description}"))
+        columns = (_Bar(bar_width=30), TextColumn("{task.description}"))
         with Bar(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as bar:
             task = bar.add_task("", total=None)
 

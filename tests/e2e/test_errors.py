@@ -2,10 +2,13 @@
 
 import errno
 import fcntl
+import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 
 import orjson
@@ -13,6 +16,7 @@ import polars as pl
 import pytest
 
 from integration.rocks_state import RocksState
+from jobs.cli import main
 from operators.store import Changes
 from tests.e2e.conftest import ROOT, START, Done, Json, Shop, crowd, pay, post, spoiled, write_lines
 
@@ -152,6 +156,14 @@ def test_a_rule_over_a_missing_feature(shop: Shop) -> None:
         "    burst: {on: post, when: post_10m >= 4, action: limit, target: account, mode: live, warmup: ignore,...\n"
         "                            ^^^^^^^^\n"
         "  did you mean `posts_10m`?"
+    )
+
+
+def test_a_ratio_of_nothing_points_at_the_name(shop: Shop) -> None:
+    assert policy_error(shop, ("features:", "features:\n  share: {ratio: [posts_10m, nothing]}")) == (
+        "policy.yaml:11:30: feature share: there is no feature nothing\n"
+        "    share: {ratio: [posts_10m, nothing]}\n"
+        "                               ^^^^^^^"
     )
 
 
@@ -776,7 +788,10 @@ def test_entity_show_says_what_it_cannot_find(shop: Shop) -> None:
 
     assert said("acount", "a1") == "error: policy shop has no entity acount; did you mean `account`?"
     assert said("card", "4000") == (
-        "error: an entity of kind card has 2 key columns (card, account), 1 texts were given"
+        "error: an entity of kind card has 2 key columns (card, account), and 1 text was given"
+    )
+    assert said("account", "a", "b") == (
+        "error: an entity of kind account has 1 key column (account), and 2 texts were given"
     )
     nothing = shop.folder / "out"
     assert said("account", "a1", folder=nothing) == (
@@ -788,7 +803,49 @@ def test_entity_show_says_what_it_cannot_find(shop: Shop) -> None:
 def test_entity_show_of_somebody_unknown_is_no_error(shop: Shop) -> None:
     shop.run(shop.write(crowd(20)))
     done: Done = shop.watchgate("entity", "show", "account", "nobody", "--state", shop.folder / "out" / "state")
-    assert done.status == 0 and "first_seen" in done.out
+    assert done.status == 0 and done.out.startswith(
+        "account nobody is not known: no event that was judged names it, or none for so long that it was forgotten. "
+        "Check the key; this is what a new account has:\n\n"
+    )
+    shown = ("entity", "show", "account", "--state", shop.folder / "out" / "state")
+    assert orjson.loads(shop.watchgate(*shown, "nobody", "--json").out)["known"] is False
+    somebody = crowd(20)[0]["account"]
+    assert "not known" not in shop.watchgate(*shown, somebody).out
+    assert orjson.loads(shop.watchgate(*shown, somebody, "--json").out)["known"] is True
+
+
+def test_a_list_of_one_is_told_in_the_singular(shop: Shop) -> None:
+    (shop.folder / "vip.txt").write_text("a3\n")
+    shop.run(shop.write(crowd(5)))
+    assert shop.read("status")[0]["message"] == "list vip holds 1 entity: 1 added, 0 removed"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("source", ["events.jsonl", "."])
+def test_the_bar_of_features_fills_as_the_file_is_read(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """And there is none where the length is not known."""
+    monkeypatch.setattr("jobs.cli.progress._DRAW_EVERY_S", -1.0)
+    shop.write(crowd(3_000))
+    err = Terminal()
+    where = ("--input", str(shop.folder / source), "--output", str(shop.folder / "f.parquet"), "--batch-size", "100")
+    monkeypatch.setattr(sys, "argv", ["watchgate", "features", str(shop.policy), *where])
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    with redirect_stderr(err), suppress(SystemExit):
+        main()
+    drawn = [line for line in err.getvalue().split("\r") if "events/s" in line]
+    filled = [sum(map(len, re.findall(r"\x1b\[91m([━╸]+)", line))) for line in drawn[:-2]]
+    assert len(drawn) >= 30
+    if source == ".":
+        assert "━" not in err.getvalue()
+    else:
+        assert filled == sorted(filled) and filled[0] <= 2 and filled[-1] >= 10
 
 
 def test_features_to_a_place_that_cannot_be_written(shop: Shop) -> None:

@@ -60,7 +60,7 @@ def test_the_bytes_of_one_entity_are_those_of_the_column():
     frame = pl.DataFrame({"a": ["é"], "b": ["x" * 100]})
     plan = kind("a", "b")
     assert [bytes_of(["é", "x" * 100], plan)] == key_bytes(frame, plan).to_list()
-    with pytest.raises(ValueError, match="an entity of kind kind has 2 key columns \\(a, b\\), 1 texts were given"):
+    with pytest.raises(ValueError, match="an entity of kind kind has 2 key columns \\(a, b\\), and 1 text was given"):
         bytes_of(["a"], plan)
 
 
