@@ -24,6 +24,9 @@ START_SECONDS = 30.0
 MEMORY_BYTES = 3 << 30
 """Address space of the child."""
 
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR")
+"""What of the environment the child sees: no key of the job."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -54,7 +57,8 @@ def golden_scores(model: StoredModel, limits: Limits | None = None) -> list[floa
 
 def _child(task: str, models: Sequence[StoredModel], limits: Limits) -> list[object]:
     """The answers of one child: all of them, or up to the one that ended it."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    environment = {**kept, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "models.inspection_child", task, str(limits.memory_bytes)]
     child = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment

@@ -19,6 +19,8 @@ from models.structure import check_structure
 from operators.scoring import ModelError
 from schemas.manifest import Manifest
 
+CPU_SECONDS = 600
+
 
 def check(stored: StoredModel) -> str | None:
     """Why a model is refused: what its file holds, what it takes and gives, and what it answers on its golden rows."""
@@ -55,6 +57,9 @@ TASKS: dict[str, Callable[[StoredModel], object]] = {"check": check, "score": sc
 def main(task: str, memory_bytes: int, source: BinaryIO, answer: Callable[[object], object]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    # The caller ends it after seconds; this is for a caller that was killed itself.
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     answer("ready")
     while manifest := _part(source):
         answer(_tried(TASKS[task], StoredModel(Manifest.model_validate_json(manifest), _part(source))))

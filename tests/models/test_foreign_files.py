@@ -1,6 +1,8 @@
 """Files from elsewhere: what no job should load is refused in words, and no file crashes or hangs the one that loads it."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,6 +234,26 @@ def test_a_thousand_mutated_files_harm_nobody() -> None:
     for stored_model, why in zip(files, said, strict=True):
         if why is None:
             assert golden_fault(OnnxScorer(stored_model)) is None
+
+
+def test_the_child_sees_no_secret_and_writes_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: dict[str, Any] = {}
+    start = subprocess.Popen
+
+    def spied(command: list[str], **options: Any) -> Any:
+        seen.update(options["env"])
+        return start(command, **options)
+
+    monkeypatch.setenv("WATCHGATE_PII_KEY", "a secret")
+    monkeypatch.setattr("models.inspection.subprocess.Popen", spied)
+    assert inspect([stored(logistic([1.0]))]) == [None]
+    assert "PATH" in seen and "WATCHGATE_PII_KEY" not in seen
+    file = tmp_path / "written"
+    script = "import io, sys; from models.inspection_child import main; main('check', 3 << 30, io.BytesIO(), print); open(sys.argv[1], 'wb', buffering=0).write(b'x')"
+    ended = start(
+        [sys.executable, "-c", script, str(file)], env={**seen}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert b"File too large" in ended.communicate(timeout=60)[1] and not file.read_bytes()
 
 
 def test_a_job_asks_the_child_first(tmp_path: Path) -> None:
