@@ -18,6 +18,9 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+if Path(sys.path[0]).resolve() == Path(__file__).resolve().parent:
+    del sys.path[0]  # benchmarks/models.py bears the name of a package
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
