@@ -66,6 +66,27 @@ def test_files_hold_what_topics_hold(broker: Broker, prefix: str, tmp_path: Path
     assert fired[0] == fired[1] and fired[0]
 
 
+def test_several_partitions_every_event_once_and_every_count_right(broker: Broker, prefix: str, tmp_path: Path) -> None:
+    kafka, events = broker.address, f"{prefix}.events"
+    world.make_topics(kafka, prefix, partitions=3)
+    world.write_policy(tmp_path)
+    at = now_ms() - 60_000
+    posts = [b'{"id":"e%d","kind":"post","at":%d,"account":"u%d"}' % (n, at + n, n % 7) for n in range(600)]
+    for n in range(3):
+        world.send(kafka, events, posts[n::3], partition=n)
+    plan = world.plan(kafka, tmp_path, prefix, prefix, "state", emit="all", batch_size=50)
+    wanted = world.ends(kafka, events)
+    for share in (0.4, 1.0):  # stopped on the way, with partitions at different places
+        job = EmbeddedJob(plan)
+        job.run(world.until_read(job, {n: int(end * share) for n, end in wanted.items()}))
+        job.close()
+    found = world.outputs(kafka, prefix)
+    verdicts = [d for topic in ("verdicts", "verdicts.shadow") for _, d in found[topic]]
+    assert sorted({d["event_id"] for d in verdicts}) == sorted(f"e{n}" for n in range(600))
+    counts = [d["features"]["posts_1m"]["value"] for d in verdicts if "posts_1m" in d["features"]]
+    assert max(counts) == 86  # 600 posts of 7 accounts
+
+
 def test_a_broker_that_restarts_while_the_job_runs(jars: Jars, broker: Broker, prefix: str, tmp_path: Path) -> None:
     kafka, events = broker.address, f"{prefix}.events"
     world.make_topics(kafka, prefix)

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from integration.kafka.broker import Broker
+from integration.kafka.client import producer
 from jobs.job_plan import JobPlan
+from schemas.cloudevents import iso
 from tests.cluster import embedded_world as world
 from tests.cluster.victim import STEPS, run
 
@@ -37,7 +39,8 @@ def _run(plan: JobPlan, wanted: dict[int, int], step: str, count: int) -> int:
 def _child(
     folder: Path, kafka: str, prefix: str, output: str, state: str, wanted: dict[int, int], step: str, count: int
 ) -> None:
-    run(world.plan(kafka, folder, prefix, output, state), wanted, step, count)
+    members = f"kafka://{kafka}/{prefix}.lists"
+    run(world.plan(kafka, folder, prefix, output, state, members=members), wanted, step, count)
 
 
 def test_kills_change_nothing(broker: Broker, prefix: str, tmp_path: Path) -> None:
@@ -48,14 +51,22 @@ def test_kills_change_nothing(broker: Broker, prefix: str, tmp_path: Path) -> No
     sent = world.records(1, 2_000, int(time.time() * 1000))
     world.send(kafka, events, sent[:700])
     world.send(kafka, f"{prefix}.config", [world.config_record("mode/spend", {"mode": "live"})])
+    # a3 to a5 are on a list for the rest of the stream, a6 for a moment of it.
+    soon = iso(int(time.time() * 1000) + 100)
+    with producer(kafka) as client:
+        for account, value in (("a3", b"{}"), ("a4", b"{}"), ("a5", b"{}"), ("a6", b'{"until": "%s"}' % soon.encode())):
+            client.send(f"{prefix}.lists", key=f"vip/{account}".encode(), value=value)
     world.send(kafka, events, sent[700:1_400])
+    with producer(kafka) as client:
+        client.send(f"{prefix}.lists", key=b"vip/a4", value=None)
     world.send(kafka, f"{prefix}.config", [b"{broken", world.config_record("mode/*", {"ceiling": "shadow"})])
     world.send(kafka, events, sent[1_400:])
     wanted = world.ends(kafka, events)
 
-    whole = world.plan(kafka, tmp_path, prefix, f"{prefix}.whole", "whole")
+    whole = world.plan(kafka, tmp_path, prefix, f"{prefix}.whole", "whole", members=f"kafka://{kafka}/{prefix}.lists")
     world.run_to_end(whole, kafka, events)
     expected = world.outputs(kafka, f"{prefix}.whole")
+    assert world.kinds(expected["status"]).count("lists_changed") >= 3
     assert all(expected.values()), {topic: len(found) for topic, found in expected.items()}
     assert len({document["epoch"] for _, document in expected["verdicts"] + expected["verdicts.shadow"]}) == 3
     reasons = {document["reason"] for _, document in expected["deadletter"]}
