@@ -29,6 +29,8 @@ DAY, HOUR = 86_400_000, 3_600_000
 START = 1_772_409_600_000
 PANE = {"count_60": HOUR // 60, "count_1": HOUR, "distinct": 0, "new_item": 0}
 CAP = 256
+_LEAST = {"rate": 1 / 60, **dict.fromkeys(("sum", "mean", "min", "max", "last"), 0.01)}
+"""What an error is a share of at least: one event, or one cent."""
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -161,7 +163,7 @@ def _errors(name: str, got: Floats, least: Floats, most: Floats, found: pl.DataF
         count, total = (found[column].to_numpy()[told] for column in ("count", "sum"))
         low = high = total / count
     slack = 1e-9 * np.maximum(np.abs(high), 1)
-    off = np.abs(got - least) / np.maximum(np.abs(least), 1e-9 if name in ("sum", "mean", "min", "max", "last") else 1)
+    off = np.abs(got - least) / np.maximum(np.abs(least), _LEAST.get(name, 1.0))
     return {
         "inside": float(np.mean((got >= low - slack) & (got <= high + slack))),
         "mean_error": round(float(off.mean()), 5),

@@ -18,6 +18,7 @@ PAGES = (
     "docs/operating.md",
     "docs/input.md",
     "docs/labels.md",
+    "docs/patterns.md",
     "docs/models.md",
     "docs/training.md",
 )
