@@ -63,7 +63,7 @@ def test_the_page_is_true(root, page, tmp_path):
         if fence["language"] == "console":
             for command, lines in commands(fence["body"]):
                 printed, at = plain(run(command, tmp_path, root)), 0
-                for line in (part for line in lines for part in map(plain, line.split("...")) if part):
+                for line in filter(None, (plain(part) for whole in lines for part in whole.split("..."))):
                     assert line in printed[at:], f"{command}\nshould print: {line}\nprinted: {printed}"
                     at = printed.index(line, at) + len(line)
                 ran += 1
