@@ -52,13 +52,14 @@ def test_kills_change_nothing(broker: Broker, prefix: str, tmp_path: Path) -> No
     world.send(kafka, events, sent[:700])
     world.send(kafka, f"{prefix}.config", [world.config_record("mode/spend", {"mode": "live"})])
     # a3 to a5 are on a list for the rest of the stream, a6 for a moment of it.
-    soon = iso(int(time.time() * 1000) + 100)
+    soon = iso(int(time.time() * 1000) + 1_000)
     with producer(kafka) as client:
         for account, value in (("a3", b"{}"), ("a4", b"{}"), ("a5", b"{}"), ("a6", b'{"until": "%s"}' % soon.encode())):
             client.send(f"{prefix}.lists", key=f"vip/{account}".encode(), value=value)
     world.send(kafka, events, sent[700:1_400])
     with producer(kafka) as client:
         client.send(f"{prefix}.lists", key=b"vip/a4", value=None)
+    time.sleep(1)
     world.send(kafka, f"{prefix}.config", [b"{broken", world.config_record("mode/*", {"ceiling": "shadow"})])
     world.send(kafka, events, sent[1_400:])
     wanted = world.ends(kafka, events)
@@ -66,7 +67,7 @@ def test_kills_change_nothing(broker: Broker, prefix: str, tmp_path: Path) -> No
     whole = world.plan(kafka, tmp_path, prefix, f"{prefix}.whole", "whole", members=f"kafka://{kafka}/{prefix}.lists")
     world.run_to_end(whole, kafka, events)
     expected = world.outputs(kafka, f"{prefix}.whole")
-    assert world.kinds(expected["status"]).count("lists_changed") >= 3
+    assert world.kinds(expected["status"]).count("lists_changed") >= 2
     assert all(expected.values()), {topic: len(found) for topic, found in expected.items()}
     assert len({document["epoch"] for _, document in expected["verdicts"] + expected["verdicts.shadow"]}) == 3
     reasons = {document["reason"] for _, document in expected["deadletter"]}
