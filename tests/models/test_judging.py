@@ -13,6 +13,7 @@ from models.registry import StoredModel
 from models.shelf import Shelf
 from operators.act import Actor
 from operators.scoring import Scores
+from operators.timeline import BEGUN
 from schemas.manifest import ModelInput
 from schemas.problem import PolicyError
 from schemas.verdict import Verdict
@@ -51,9 +52,9 @@ def test_the_warm_up_waits_for_windows_behind_a_score(tmp_path: Path) -> None:
     world = World(tmp_path / "r", rules={"risky": rule("fraud >= 0.9", warmup="wait")})
     world.fraud()
     line = world.timeline()
-    world.judge(line, [0.0] * 3)
-    assert fired(world.judge(line, [900.0], at=[NOON + HOUR - 1], first=3)) == [("e3", "risky", "warming_up")]
-    assert fired(world.judge(line, [900.0], at=[NOON + HOUR], first=4)) == [("e4", "risky", "live")]
+    world.judge(line, [0.0] * BEGUN)
+    assert fired(world.judge(line, [900.0], at=[NOON + HOUR - 1])) == [("e0", "risky", "warming_up")]
+    assert fired(world.judge(line, [900.0], at=[NOON + HOUR])) == [("e0", "risky", "live")]
 
 
 def test_a_null_score_never_fires_and_models_look_at_the_rules_events_only(world: World) -> None:
