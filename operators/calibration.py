@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from operators.discoveries import Discoveries
 from operators.hashing import hash_bytes
@@ -107,6 +108,14 @@ class Calibration:
         """Keys and values of what changed since the last call."""
         dirty, self._dirty = self._dirty, {}
         return ((key, _ENVELOPE + state.to_bytes()) for key, state in sorted(dirty.items()))
+
+
+def homes(keys: Sequence[bytes]) -> npt.NDArray[np.int64]:
+    """The shard that each key of a store belongs to: an entity's own, or the one that a key of this module names."""
+    shards = shards_of(pl.Series(keys, dtype=pl.Binary))
+    for place in [i for i, key in enumerate(keys) if key[:1] == _MARK]:
+        shards[place] = int(keys[place].rpartition(b"/")[2])
+    return shards
 
 
 def _key(sort: str, name: str, shard: int) -> bytes:

@@ -70,7 +70,8 @@ class Batcher(ScalarFunction):
 
         records = value.to_numpy()
         notes = large.to_numpy()
-        given = timestamp.to_numpy().astype("datetime64[ms]").astype(np.int64)
+        # Without its zone, which is UTC: a column with one becomes an array of Python objects.
+        given = timestamp.dt.tz_localize(None).to_numpy().astype("datetime64[ms]").astype(np.int64)
         with self.meters.timed("decode"):
             packet = self.decode(records, notes, origin.to_numpy(), offset.to_numpy(), given)
         column: list[bytes | None] = [None] * len(records)

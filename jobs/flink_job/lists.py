@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from integration.list_files import read_list
+from jobs.flink_job.map_store import KeyedMap
 from jobs.flink_job.shards import shard_names
 from operators.keys import bytes_of
 from operators.kind_observer import KindObserver
@@ -32,7 +32,7 @@ def read_members(program: Program, folder: Path) -> dict[str, dict[str, tuple[by
     return members
 
 
-def mark(observer: KindObserver, lists: Mapping[str, Sequence[bytes]], state: Any) -> None:
+def mark(observer: KindObserver, lists: Mapping[str, Sequence[bytes]], state: KeyedMap) -> None:
     """Brings a shard's rows in step with the files. `state`: who was on each list before, `<list>/<key>` as Latin-1.
 
     All of a list is marked again: a policy that did not have the list may have been in force in between.
@@ -44,8 +44,7 @@ def mark(observer: KindObserver, lists: Mapping[str, Sequence[bytes]], state: An
         names = {f"{name}/{key.decode('latin-1')}": key for key in now}
         gone = [key for key in before if key.startswith(f"{name}/") and key not in names]
         observer.mark_list(name, now, [key.removeprefix(f"{name}/").encode("latin-1") for key in gone])
-        for key in gone:
-            state.remove(key)
+        state.remove(gone)
         added = {key: b"1" for key in names if key not in before}
         if added:
             state.put_all(added)

@@ -1,11 +1,12 @@
-"""observe: the entities of one shard of one kind. Keyed by shard.
+"""observe: the entities of one kind whose shards belong to this subtask. Keyed by shard.
 
-State: each entity's packed row; the layouts that rows may have; the policy that the rows were last written under; who
-is on which list. All of a share is read before it is counted, row by row where it is not cached, and all changes are written in one call.
+A batch comes as one share a kind and subtask, under the key of the subtask's first shard: what a share costs beside its
+rows is paid once, not once a shard. State stays each shard's own, so that shards can move to other subtasks when the
+job is started with another parallelism: each entity's packed row; the layouts that rows may have; the policy that the
+rows were last written under; who is on which list.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -13,45 +14,58 @@ from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction
 from pyflink.datastream.state import MapStateDescriptor
 
-from jobs.flink_job.facts import JobFacts
+from jobs.flink_job.facts import JobFacts, Subtask
 from jobs.flink_job.lists import mark
-from jobs.flink_job.map_store import MapStore
+from jobs.flink_job.map_store import KeyedMap, KeySwitch, ShardedStore
 from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import Answer, Share, packed, unpacked
 from jobs.flink_job.programs import ProgramRef, Programs
-from jobs.flink_job.records import key_of
+from jobs.flink_job.shards import shards_at
 from operators.choices import NO_CHOICES
 from operators.kind_observer import KindObserver, PartAnswer
 from operators.layout import Layout
 from operators.plan import KindPlan
-from operators.shards import SHARDS
 
 _CACHE_BYTES = 256 << 20
-"""Memory for the rows of hot entities, of all shards of a job together."""
+"""Memory for the rows of hot entities, of all kinds of a subtask together."""
 _POLICY = "policy"
 
 
-class Shard:
-    """The observer of one shard. It computes with the newest plan that it has seen, so rows never migrate back."""
+class Kind:
+    """The observer of one kind. It computes with the newest plan that it has seen, so rows never migrate back.
 
-    def __init__(self, share: Share, programs: Programs, rows: Any, notes: Any, cache_bytes: int) -> None:
-        self.notes = notes
+    `rows`, `notes` and `listed` are MapStates, `switch` sets the key under which they are read and written, `shards` are
+    the keys that are this subtask's.
+    """
+
+    def __init__(
+        self,
+        share: Share,
+        programs: Programs,
+        rows: Any,
+        notes: Any,
+        switch: Callable[[str], None],
+        shards: Sequence[str],
+        cache_bytes: int,
+    ) -> None:
+        self.notes = [KeyedMap(notes, switch, name) for name in shards]
         self.rank, self.program = share.rank, share.program
-        saved = notes.get(_POLICY)
-        if saved is not None and orjson.loads(saved)["rank"] > share.rank:
-            note = orjson.loads(saved)
-            policy = None if note["policy"] is None else note["policy"].encode()
-            self.rank, self.program = note["rank"], ProgramRef(note["digest"], policy, NO_CHOICES)
-        self.store = MapStore(rows)
+        for notes_of in self.notes:
+            saved = orjson.loads(notes_of.get(_POLICY) or b"null")
+            if saved is not None and saved["rank"] > self.rank:
+                policy = None if saved["policy"] is None else saved["policy"].encode()
+                self.rank, self.program = saved["rank"], ProgramRef(saved["digest"], policy, NO_CHOICES)
+        self.store = ShardedStore(share.kind, rows, switch)
         self.observer = KindObserver(programs.of(self.program).kinds[share.kind], self.store, cache_bytes)
-        for name in list(notes.keys()):
-            if name != _POLICY:
-                self.observer.know(Layout.from_description(orjson.loads(notes.get(name))))
+        known = {name: notes_of for notes_of in self.notes for name in notes_of.keys() if name != _POLICY}  # noqa: SIM118
+        for name, notes_of in known.items():
+            self.observer.know(Layout.from_description(orjson.loads(notes_of.get(name) or b"")))
         self._note()
 
-    def load_lists(self, lists: Mapping[str, Sequence[bytes]], state: Any) -> None:
-        """Puts the entities of list files on their lists, and takes off those that the files do not name any more."""
-        mark(self.observer, lists, state)
+    def load_lists(self, lists: Mapping[str, Sequence[bytes]], listed: KeyedMap) -> None:
+        """Puts the entities of list files of one shard on their lists, and takes off those that the files do not name
+        any more."""
+        mark(self.observer, lists, listed)
         self.store.put_many(*self.observer.take_dirty())
 
     def update(self, share: Share, programs: Programs) -> PartAnswer:
@@ -71,9 +85,11 @@ class Shard:
     def _note(self) -> None:
         layout = Layout.of(self.observer.plan)
         policy = None if self.program.policy is None else self.program.policy.decode()
-        note = {"rank": self.rank, "digest": self.program.digest, "policy": policy}
-        described = orjson.dumps(layout.describe())
-        self.notes.put_all({_POLICY: orjson.dumps(note), f"{layout.fingerprint:016x}": described})
+        note = orjson.dumps({"rank": self.rank, "digest": self.program.digest, "policy": policy})
+        described = {f"{known:016x}": orjson.dumps(one.describe()) for known, one in self.observer.layouts.items()}
+        described[f"{layout.fingerprint:016x}"] = orjson.dumps(layout.describe())
+        for notes_of in self.notes:
+            notes_of.put_all({_POLICY: note, **described})
 
 
 def same_features(plan: KindPlan, other: KindPlan) -> set[str]:
@@ -91,34 +107,32 @@ class Observe(KeyedProcessFunction):
         self.job = job
 
     def open(self, runtime_context: Any) -> None:
+        self.here = Subtask.here(runtime_context)
+        self.meters = Meters(runtime_context.get_metrics_group())
         self.programs = self.job.programs()
         kinds = sum(kind.stateful for kind in self.programs.base.kinds.values())
-        self.cache_bytes = _CACHE_BYTES // (SHARDS * max(1, kinds))
-        self.meters = Meters(runtime_context.get_metrics_group())
-        self.cached: Counter[str] = Counter()
-        self.shards: dict[str, Shard] = {}
-        self.rows = runtime_context.get_map_state(
-            MapStateDescriptor("rows", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
-        )
-        self.notes = runtime_context.get_map_state(
-            MapStateDescriptor("notes", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
-        )
-        self.listed = runtime_context.get_map_state(
-            MapStateDescriptor("listed", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
+        self.cache_bytes = _CACHE_BYTES // max(1, kinds)
+        self.kinds: dict[str, Kind] = {}
+        self.switch = KeySwitch(runtime_context)
+        self.rows, self.notes, self.listed = (
+            runtime_context.get_map_state(MapStateDescriptor(name, Types.STRING(), Types.PICKLED_BYTE_ARRAY()))
+            for name in ("rows", "notes", "listed")
         )
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         share = unpacked(value, Share)
-        name = key_of(ctx)
-        shard = self.shards.get(name)
-        if shard is None:
-            shard = Shard(share, self.programs, self.rows, self.notes, self.cache_bytes)
-            shard.load_lists(self.job.lists.get(name, {}), self.listed)
-            self.cached[share.kind] += shard.observer.cached
-            self.shards[name] = shard
-        before = shard.observer.cached
+        self.switch.begin()
         with self.meters.timed("observe"):
-            answer = shard.update(share, self.programs)
-        self.cached[share.kind] += shard.observer.cached - before
-        self.meters.set("cached_rows", self.cached[share.kind], kind=share.kind)
+            answer = self._kind(share).update(share, self.programs)
+        self.meters.set("cached_rows", self.kinds[share.kind].observer.cached, kind=share.kind)
         yield Row(share.lane, packed(Answer(share.sequence, share.kind, share.at, answer)))
+
+    def _kind(self, share: Share) -> Kind:
+        found = self.kinds.get(share.kind)
+        if found is None:
+            shards = shards_at(share.kind, self.here.index, self.here.of)
+            found = Kind(share, self.programs, self.rows, self.notes, self.switch.to, shards, self.cache_bytes)
+            for name in shards:
+                found.load_lists(self.job.lists.get(name, {}), KeyedMap(self.listed, self.switch.to, name))
+            self.kinds[share.kind] = found
+        return found

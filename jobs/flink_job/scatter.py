@@ -1,4 +1,4 @@
-"""scatter: leaves the repeats out, and sends to each shard what it reads of a batch. Keyed by lane, without state: the
+"""scatter: leaves the repeats out, and sends to each subtask of observe what its shards read of a batch. Keyed by lane, without state: the
 number of a lane's next batch starts anew with every start of the job, when no batch is under way.
 """
 
@@ -11,12 +11,12 @@ import numpy as np
 from pyflink.common import Row
 from pyflink.datastream import KeyedProcessFunction
 
-from jobs.flink_job.facts import JobFacts
+from jobs.flink_job.facts import JobFacts, Subtask
 from jobs.flink_job.gather import Gather
 from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import PAYLOAD, Asked, Events, Share, Sighted, Stretches, Waiting, packed
 from jobs.flink_job.records import RECORDS, WAITING, key_of, rows
-from jobs.flink_job.shards import shard_names
+from jobs.flink_job.shards import shards_at, subtask_of
 from operators.documents import Json, dead_letter
 from operators.failing import Mask
 from operators.plan import Program
@@ -47,6 +47,7 @@ class Scatter(KeyedProcessFunction):
         self.job = job
 
     def open(self, runtime_context: Any) -> None:
+        self.here = Subtask.here(runtime_context)
         self.programs = self.job.programs()
         self.policy = self.programs.base.policy
         self.lanes: dict[str, Lane] = {}
@@ -74,7 +75,7 @@ class Scatter(KeyedProcessFunction):
 
     def _scatter(self, name: str, lane: Lane, events: Events, stamped: Stamped) -> Iterator[Any]:
         sequence, lane.sequence = lane.sequence, lane.sequence + 1
-        shares, asked = shares_of(name, sequence, events, stamped)
+        shares, asked = shares_of(name, sequence, events, stamped, self.here.of)
         lean = Events.of(stamped, events.program, events.rank)
         lean.frame = stamped.frame.drop(PAYLOAD, strict=False)
         yield WAITING, Row(name, packed(Waiting(sequence, len(shares), asked, lean)))
@@ -106,9 +107,9 @@ def drop_repeats(policy: str, stamped: Stamped, first: Mask, same: Mask) -> list
 
 
 def shares_of(
-    lane: str, sequence: int, events: Events, stamped: Stamped
+    lane: str, sequence: int, events: Events, stamped: Stamped, parallelism: int
 ) -> tuple[list[tuple[str, Share]], dict[str, Asked]]:
-    """The shares of a stretch by shard name, and by kind what was asked."""
+    """The shares of a stretch by the key of the shard that they go to, and by kind what was asked."""
     program: Program = stamped.program
     hashes: Hashes = {}
     shares = []
@@ -118,10 +119,19 @@ def shares_of(
             continue
         part = scatter(stamped.frame, plan, hashes)
         asked[kind] = Asked(part.row, part.nulls)
-        for shard, at in split(shards_of(part.keys), SHARDS) if len(part) else ():
-            share = Share(lane, sequence, kind, events.program.plain, events.rank, at, pick(part, at))
-            shares.append((shard_names(kind)[shard], share))
+        for subtask, at in subtasks_of(part, parallelism):
+            some = part if len(at) == len(part) else pick(part, at)
+            share = Share(lane, sequence, kind, events.program.plain, events.rank, at, some)
+            shares.append((shards_at(kind, subtask, parallelism)[0], share))
     return shares, asked
+
+
+def subtasks_of(part: Part, parallelism: int) -> list[tuple[int, Any]]:
+    """The rows for each subtask of observe that has some of their shards."""
+    if parallelism == 1 or not len(part):
+        return [(0, np.arange(len(part)))] if len(part) else []
+    subtasks = np.array([subtask_of(shard, parallelism) for shard in range(SHARDS)])
+    return list(split(subtasks[shards_of(part.keys)], parallelism))
 
 
 def pick(part: Part, at: Any) -> Part:

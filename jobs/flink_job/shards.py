@@ -30,6 +30,17 @@ def shard_names(kind: str, shards: int = SHARDS) -> tuple[str, ...]:
     return tuple(_named(f"{kind}/{i}", i * MAX_PARALLELISM // shards) for i in range(shards))
 
 
+def subtask_of(shard: int, parallelism: int) -> int:
+    """The subtask that has a shard of an entity kind, as Flink assigns ranges of key groups."""
+    return (shard * MAX_PARALLELISM // SHARDS) * parallelism // MAX_PARALLELISM
+
+
+@cache
+def shards_at(kind: str, subtask: int, parallelism: int) -> tuple[str, ...]:
+    """The keys of those shards of a kind that one subtask has."""
+    return tuple(name for i, name in enumerate(shard_names(kind)) if subtask_of(i, parallelism) == subtask)
+
+
 @cache
 def lane_name(subtask: int, parallelism: int) -> str:
     """The key of a lane: what it names lands on the subtask of that index."""

@@ -11,15 +11,19 @@ from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.gather import Gather, joined
 from jobs.flink_job.ids import Shard as IdMemory
 from jobs.flink_job.judge import add, by_rule
-from jobs.flink_job.observe import Shard
+from jobs.flink_job.map_store import KeyedMap
+from jobs.flink_job.observe import Kind
 from jobs.flink_job.packets import Answer, Arrived, Events, IdShare, Sighted, Stretches, Waiting, packed, unpacked
 from jobs.flink_job.scatter import Lane, drop_repeats, seen, shares_of
+from jobs.flink_job.shards import shards_at
 from jobs.flink_job.stamp import id_shares, letters, rank_of, timeline_of
 from operators.act import Actor
 from operators.judge import judge
 from operators.observe import join
 from operators.stamp import stamp
 
+PARALLELISM = 3
+"""Subtasks of observe."""
 Record = tuple[int, bytes | None]
 """Append time in ms, and value."""
 
@@ -53,6 +57,28 @@ class FakeContext:
         pass
 
 
+class FakeKeyed:
+    """Which key is set."""
+
+    def __init__(self) -> None:
+        self.current = ""
+
+    def to(self, name: str) -> None:
+        self.current = name
+
+
+class FakeMap:
+    """MapState of the key that is set."""
+
+    def __init__(self, keyed: FakeKeyed) -> None:
+        self.keyed = keyed
+        self.by_key: dict[str, FakeState] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        # The key counts that is set when a method is called, not when it is looked up.
+        return lambda *given: getattr(self.by_key.setdefault(self.keyed.current, FakeState()), name)(*given)
+
+
 class Chain:
     """One lane, and all shards. What would cross a wire is packed and unpacked."""
 
@@ -66,8 +92,9 @@ class Chain:
         self.lane = Lane()
         self.ids: dict[str, IdMemory] = {}
         self.sights: dict[str, FakeState] = {}
-        self.shards: dict[str, Shard] = {}
-        self.states: dict[str, tuple[FakeState, FakeState, FakeState]] = {}
+        self.kinds: dict[tuple[str, str], Kind] = {}
+        self.keyed = FakeKeyed()
+        self.rows, self.notes, self.listed = (FakeMap(self.keyed) for _ in range(3))
         self.gather: Gather[Waiting, Answer] = Gather()
         self.actors: dict[str, Actor] = {}
         self.sequence = 0
@@ -76,7 +103,7 @@ class Chain:
 
     def restart(self) -> None:
         """As after a failure: state stays, memory goes."""
-        self.shards, self.gather, self.sequence = {}, Gather(), 0
+        self.kinds, self.gather, self.sequence = {}, Gather(), 0
         self.ids, self.lane, self.batches = {}, Lane(), 0
 
     def feed(self, records: Sequence[Record], notes: Sequence[str | None] | None = None) -> None:
@@ -117,15 +144,19 @@ class Chain:
             self.out.add("deadletter", document)
         if not stamped.frame.height:
             return
-        shares, asked = shares_of("lane", self.sequence, events, stamped)
+        shares, asked = shares_of("lane", self.sequence, events, stamped, PARALLELISM)
         waiting = Waiting(self.sequence, len(shares), asked, Events.of(stamped, events.program, events.rank))
         self.sequence += 1
         for shard, share in reversed(shares):  # answers come in any order
-            rows, noted, listed = self.states.setdefault(shard, (FakeState(), FakeState(), FakeState()))
-            if shard not in self.shards:
-                self.shards[shard] = Shard(share, self.programs, rows, noted, 1 << 20)
-                self.shards[shard].load_lists(self.job.lists.get(shard, {}), listed)
-            answer = self.shards[shard].update(share, self.programs)
+            made = self.kinds.get((share.kind, shard))
+            if made is None:
+                subtask = next(n for n in range(PARALLELISM) if shards_at(share.kind, n, PARALLELISM)[0] == shard)
+                names = shards_at(share.kind, subtask, PARALLELISM)
+                made = Kind(share, self.programs, self.rows, self.notes, self.keyed.to, names, 1 << 20)
+                for name in names:
+                    made.load_lists(self.job.lists.get(name, {}), KeyedMap(self.listed, self.keyed.to, name))
+                self.kinds[share.kind, shard] = made
+            answer = made.update(share, self.programs)
             self._judge(Answer(share.sequence, share.kind, share.at, answer))
         self._judge(waiting)
 
