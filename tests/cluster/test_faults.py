@@ -57,7 +57,9 @@ class Faults:
         self.job.flink.save()
 
     def kill_the_broker(self) -> None:
-        start_broker(self.job.broker.folder, self.job.jars).kill()
+        running_one = start_broker(self.job.broker.folder, self.job.jars)
+        running_one.kill()
+        assert running_one.process.wait_ended(60)  # on a busy machine even that takes a while
         start_broker(self.job.broker.folder, self.job.jars)
 
     def stop_and_start_with_another_parallelism(self) -> None:

@@ -12,7 +12,7 @@ from integration.kafka.broker import Broker
 from integration.kafka.client import admin_client
 from schemas.cloudevents import iso, parse_iso
 from tests.cluster.running import DATA, ROOT, Running, Written, compare, poisoned, running
-from tests.e2e.conftest import POLICY, post
+from tests.e2e.conftest import POLICY, post, start
 
 pytestmark = pytest.mark.cluster
 
@@ -127,6 +127,11 @@ def test_config_records_that_cannot_be_used_are_refused_by_every_subtask_and_cha
         assert messages == {(subtask, name) for subtask in (0, 1) for name in names}
         assert any("did you mean burst?" in d["message"] for d in refused)
         job.feed([*poisoned(100), b"\x00" * 10_000_000, b'{"kind": "post", "id": "' + b"x" * 9_000_000 + b'"}', None])
+        # A person waits until both subtasks have said that they took it.
+        config = f"kafka://{broker.address}/{prefix}.config"
+        switch = start("mode", "set", "*", "shadow", "--config", config, "--by", "t", "--reason", "t", "--wait")
+        out, err = switch.communicate(timeout=60)
+        assert (switch.returncode, b"the panic switch is on" in out) == (0, True), (out, err)
         job.feed(poisoned(300, seed=9))
         found = compare(job)
         large = [d for d in found.documents["deadletter"].values() if d["length"] > 5_000_000]
