@@ -13,6 +13,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "xdist_group(name): tests of one group run in one worker (pytest-xdist's own)")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker runs all cluster tests, so that there is one broker and one cluster (pytest --dist loadgroup)."""
     cluster = [item for item in items if item.get_closest_marker("cluster")]
