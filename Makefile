@@ -10,7 +10,7 @@ demo: .venv/.core
 	$(BIN)/watchgate demo
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 check: .venv/.all
 	$(BIN)/ruff check .

@@ -4,22 +4,35 @@ import os
 from functools import cache
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 _LOUD = "needs a real Kafka broker and Flink cluster: "
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cluster: needs Java, and Maven once: a real Kafka broker, a real Flink cluster")
-    config.addinivalue_line("markers", "xdist_group(name): tests of one group run in one worker (pytest-xdist's own)")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
+class ClusterTogether(LoadScopeScheduling):
+    """One worker runs all tests that need a cluster, so that there is one broker and one cluster; the others run apart.
+
+    By the folder: under this version of pytest the groups of pytest-xdist reach no test.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "cluster" if nodeid.startswith("tests/cluster/") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    return ClusterTogether(config, log) if config.getvalue("dist") == "loadscope" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all cluster tests, so that there is one broker and one cluster (pytest --dist loadgroup)."""
     cluster = [item for item in items if item.get_closest_marker("cluster")]
     why = cluster_missing() if cluster else None
     for item in cluster:
-        item.add_marker(pytest.mark.xdist_group("cluster"))
         if why and os.environ.get("CI") != "true":
             item.add_marker(pytest.mark.skip(reason=_LOUD + why))
 
