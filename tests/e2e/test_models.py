@@ -77,7 +77,7 @@ def test_explain_names_the_inputs_of_a_score(shop: Shop, registry: Path) -> None
     assert done.status == 0, done.err
     text = re.sub(r"[ \n]+", " ", done.out)
     assert "risky fired for pay p7 because fraud >= 0.5 (fraud is 0.952574)" in text
-    assert "fraud 0.952574, version 3 +6.5 amount = 700.0" in text
+    assert "fraud 0.952574, version 3 +6.5 amount = 700" in text
     assert "it would not fire if fraud were below 0.5" in text
 
 

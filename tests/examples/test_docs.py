@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,7 +49,9 @@ def run(command, folder, root):
     python = shlex.quote(sys.executable)
     launch = f"{python} -c 'from jobs.cli import main; main()'"
     script = f'watchgate() {{ {launch} "$@"; }}\npython() {{ {python} "$@"; }}\n{command}'
-    environment = os.environ | {"PYTHONPATH": str(root), "COLUMNS": "200"}
+    # `timeout` and the like start programs, not functions of the shell.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PYTHONPATH": str(root), "COLUMNS": "200", "PATH": path}
     ended = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
     assert ended.returncode == status, f"{command}\n{ended.stdout}{ended.stderr}"
     return ended.stdout + ended.stderr
