@@ -13,6 +13,10 @@ from integration.flink.settings import ClusterError
 _ENDED = ("CANCELED", "FAILED", "FINISHED")
 
 
+_NO_SLOTS = "Could not acquire the minimum required resources"
+"""What Flink says of a job that waited in vain for slots: true, but not how many it lacks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A job of the cluster. `started_ms`: wall clock, since 1970."""
@@ -71,16 +75,17 @@ class FlinkApi:
 
     def wait_started(self, job: str, seconds: float = 180) -> str | None:
         """Returns None when all of a job runs and its first checkpoint is complete, else what keeps it from that."""
-        deadline = time.monotonic() + seconds
+        started = time.monotonic()
         while not self.completed_checkpoints(job):
+            passed = time.monotonic() - started
             failure = self.failure(job)
-            if failure:
+            if failure and _NO_SLOTS not in failure:
                 return failure
-            if time.monotonic() > deadline:
+            if failure or passed > seconds:
                 found = self.find(job)
                 free = self.free_slots()
                 return (
-                    f"{found.running} of its {found.tasks} tasks run after {seconds:.0f} s, and {free} slots are free. "
+                    f"{found.running} of its {found.tasks} tasks run after {passed:.0f} s, and {free} slots are free. "
                     "Each subtask needs a slot: start more TaskManagers, or give it less --parallelism"
                 )
             time.sleep(0.3)
