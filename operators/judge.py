@@ -20,6 +20,7 @@ from operators.findings import Finding, Rows, find, union
 from operators.garbage import uncollected
 from operators.modes import Standing, resolve, standing, warm_from
 from operators.observe import Observed
+from operators.plan import RulePlan
 from operators.score_documents import ScoreDocuments
 from operators.scoring import NoScorers, Scorers
 from operators.shown import FeatureDocuments, Target, include_of, targets_of
@@ -131,16 +132,17 @@ class _Writing:
         self.challenger_scores = ScoreDocuments(self.program.challenge, beside, at.tolist(), fired)
 
     def write(self, judged: Judged, emit: Emit) -> None:
-        of_type = _read_by_type(self.stamped) if emit == "all" else {}
+        looked = _read_by_type(self.stamped) if emit == "all" else []
         for i, event_type in enumerate(self.types):
             found = self.entries.get(i)
             if found is None:
-                self._verdict(judged, i, "live", [], of_type[event_type])
+                self._verdict(judged, i, "live", [], looked[self.epoch_at[i]][event_type])
                 continue
             for mode in ("live", "shadow"):
                 mine = [entry for entry in found if entry.mode == mode]
                 if mine or (emit == "all" and mode == "live"):
-                    self._verdict(judged, i, mode, mine, of_type[event_type] if emit == "all" else _read_by(mine))
+                    read = looked[self.epoch_at[i]][event_type] if emit == "all" else _read_by(mine)
+                    self._verdict(judged, i, mode, mine, read)
 
     def _enter(self, findings: Sequence[Finding], at: Rows) -> dict[int, list[_Entry]]:
         """What was found by position among the rows, each with its mode; rules in the policy's order."""
@@ -256,19 +258,21 @@ def _rows_read(picked: pl.DataFrame, found: Sequence[int], findings: Sequence[Fi
 
 def _read_by(entries: Sequence[_Entry]) -> tuple[dict[str, None], dict[str, None]]:
     plans = [entry.finding.plan for entry in entries]
-    own = [entry.finding.plan for entry in entries if not entry.finding.challenger]
+    return _read(plans, [entry.finding.plan for entry in entries if not entry.finding.challenger])
+
+
+def _read_by_type(stamped: Stamped) -> list[dict[str, tuple[dict[str, None], dict[str, None]]]]:
+    """For each epoch and event type the features and the models that rules which look at it then read."""
+    program, found = stamped.program, []
+    for epoch in stamped.epochs:
+        on = [rule for rule in program.rules if not standing(rule, epoch).off]
+        looking = {name: [rule for rule in on if rule.types is None or name in rule.types] for name in program.events}
+        found.append({name: _read(rules, rules) for name, rules in looking.items()})
+    return found
+
+
+def _read(plans: Sequence[RulePlan], own: Sequence[RulePlan]) -> tuple[dict[str, None], dict[str, None]]:
+    """Features that rules read, and models that those of them read which are no challengers'."""
     return dict.fromkeys(f for plan in plans for f in plan.features), dict.fromkeys(
         m for plan in own for m in plan.models
     )
-
-
-def _read_by_type(stamped: Stamped) -> dict[str, tuple[dict[str, None], dict[str, None]]]:
-    """For each event type the features and the models that rules which look at it read."""
-    program = stamped.program
-    on = [rule for rule in program.rules if not all(standing(rule, epoch).off for epoch in stamped.epochs)]
-    found = {}
-    for name in program.events:
-        looking = [rule for rule in on if rule.types is None or name in rule.types]
-        features = dict.fromkeys(f for rule in looking for f in rule.features)
-        found[name] = features, dict.fromkeys(m for rule in looking for m in rule.models)
-    return found

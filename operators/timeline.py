@@ -221,18 +221,15 @@ class Timeline:
         return [] if len(head) < 2 else (np.flatnonzero(np.diff(head) > GAP_MS) + 1).tolist()
 
     def _observe_clock(self, ingest: npt.NDArray[np.int64]) -> None:
-        prints = {plan.fingerprint for plan in self._base.features.values()}
         moment = int(ingest[0])
-        if self._seen < BEGUN and (self._first_ms is None or moment - self._clock_ms > GAP_MS):
-            self._first_ms = moment
-            self._base_since = dict.fromkeys(prints, moment)
-        elif prints <= self._base_since.keys():
-            self._seen = min(BEGUN, self._seen + len(ingest))
-            return
+        begins = self._seen < BEGUN and (self._first_ms is None or moment - self._clock_ms > GAP_MS)
         self._seen = min(BEGUN, self._seen + len(ingest))
-        for name in prints:
-            self._base_since.setdefault(name, moment)
-        self._rebuild(0)
+        if begins:
+            self._first_ms, self._base_since = moment, {}
+        new = {plan.fingerprint for plan in self._base.features.values()} - self._base_since.keys()
+        if begins or new:
+            self._base_since |= dict.fromkeys(new, moment)
+            self._rebuild(0)
 
     def _assign(self, ingest: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], list[Epoch]]:
         self._observe_clock(ingest)

@@ -94,28 +94,15 @@ def _delay(value: object) -> int:
 
 _DURATION_SCHEMA = {"type": "string", "pattern": r"^\s*[0-9]+\s*(ms|s|m|h|d|w)\s*$", "examples": ["10s", "1h", "7d"]}
 
-Duration = Annotated[
-    int,
-    BeforeValidator(_duration),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema(_DURATION_SCHEMA),
-]
+_Milliseconds = Annotated[int, PlainSerializer(format_duration, return_type=str), WithJsonSchema(_DURATION_SCHEMA)]
+
+Duration = Annotated[_Milliseconds, BeforeValidator(_duration)]
 """Milliseconds; written as text such as `1h`."""
 
-Window = Annotated[
-    int,
-    BeforeValidator(_window),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema(_DURATION_SCHEMA),
-]
+Window = Annotated[_Milliseconds, BeforeValidator(_window)]
 """Milliseconds of a window: 10 seconds to 90 days."""
 
-Delay = Annotated[
-    int,
-    BeforeValidator(_delay),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema(_DURATION_SCHEMA),
-]
+Delay = Annotated[_Milliseconds, BeforeValidator(_delay)]
 """Milliseconds of a delay: 1 second to 90 days."""
 
 
@@ -128,20 +115,10 @@ def _hourly_tick(value: object) -> int:
     return ms
 
 
-Tick = Annotated[
-    int,
-    BeforeValidator(_tick),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema(_DURATION_SCHEMA),
-]
+Tick = Annotated[_Milliseconds, BeforeValidator(_tick)]
 """Milliseconds of a tick: 1 second to 1 day."""
 
-HourlyTick = Annotated[
-    int,
-    BeforeValidator(_hourly_tick),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema(_DURATION_SCHEMA),
-]
+HourlyTick = Annotated[_Milliseconds, BeforeValidator(_hourly_tick)]
 """Milliseconds of a tick that has an hour of the day: 1 second to 1 hour."""
 
 

@@ -146,6 +146,15 @@ def test_nothing_depends_on_cuts(events: Any, cuts: set[int], early: Any, late: 
     assert run(events, cuts, early, late, emit) == run(events, set(), early, late, emit)
 
 
+def test_a_verdict_shows_what_the_rules_of_its_own_epoch_read() -> None:
+    plain = {"account": "a", "text": "x", "amount": 1.0, "posts_1h": 0.0, "spend_1d": 0.0, "vip": False}
+    events = [plain | {"step": step} for step in (0, 3000)]
+    early = [(("policy", THIRD), None), (("mode/burst", "off"), 2)]
+    whole = run(events, set(), early, [], "all")
+    assert [list(verdict["features"]) for _, verdict in whole["verdicts"]] == [["posts_1h"], []]
+    assert run(events, {1}, early, [], "all") == whole
+
+
 @settings(max_examples=30, deadline=None)
 @given(STREAMS, st.sets(st.integers(0, 24)), EARLY, LATE)
 def test_nor_on_a_restart_from_what_was_kept(events: Any, cuts: set[int], early: Any, late: Any) -> None:
