@@ -91,9 +91,14 @@ class FlinkApi:
             time.sleep(0.3)
         return None
 
-    def cancel(self, job: str) -> None:
-        """Ends a job without a savepoint; its checkpoints stay where the cluster keeps them."""
+    def cancel(self, job: str, seconds: float = 60) -> None:
+        """Ends a job without a savepoint, and returns when it has ended; its checkpoints stay where they are."""
         self._call("PATCH", f"/jobs/{job}?mode=cancel")
+        deadline = time.monotonic() + seconds
+        while self._call("GET", f"/jobs/{job}")["state"] not in _ENDED:
+            if time.monotonic() > deadline:
+                raise ClusterError(f"job {job} was told to end, and has not after {seconds:.0f} s: look at its logs")
+            time.sleep(0.2)
 
     def stop(self, job: str, savepoint: str, seconds: float = 300) -> str:
         """Ends a job with a savepoint in folder `savepoint`, and returns where it lies."""

@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -196,7 +195,7 @@ class Running:
 
     def cancel(self) -> None:
         """Ends the job as it is."""
-        cancel(self.flink, self.job)
+        FlinkApi(self.flink.address).cancel(self.job)
 
     def publish(self, policy: str, effective_at: str) -> None:
         """A policy record on the config topic."""
@@ -264,16 +263,6 @@ def running(
         yield made
     finally:
         made.cancel()
-
-
-def cancel(flink: Cluster, job: str) -> None:
-    """Ends a job, and returns when its slots are free."""
-    address = f"http://{flink.address}/jobs/{job}"
-    urllib.request.urlopen(urllib.request.Request(f"{address}?mode=cancel", method="PATCH"), timeout=20).close()
-    deadline = time.monotonic() + 60
-    while flink.get(f"/jobs/{job}")["state"] not in ("CANCELED", "FAILED", "FINISHED"):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def read_all(broker: Broker, topics: list[str]) -> list[Any]:

@@ -12,7 +12,7 @@ from integration.jars import Jars
 from integration.kafka.broker import Broker
 from integration.kafka.client import admin_client
 from integration.kafka.topics import create_topics
-from tests.cluster.running import ROOT, cancel, submission
+from tests.cluster.running import ROOT, submission
 from tests.e2e.conftest import start
 from tests.examples.test_docs import FENCE, commands, plain, run
 
@@ -61,7 +61,7 @@ def test_a_job_is_submitted_stopped_with_a_savepoint_and_goes_on(
 
     status, out, err = watchgate(*submit, "--from-savepoint", savepoint)
     assert status == 0, err
-    cancel(flink, FlinkApi(flink.address).find(prefix).id)
+    FlinkApi(flink.address).cancel(FlinkApi(flink.address).find(prefix).id)
 
     # The same state beside a config topic that was made anew.
     timelines = [create_topics(broker.address, name).timeline for name in (prefix, f"{prefix}n")]
@@ -138,7 +138,7 @@ def test_a_job_that_gets_no_slots_says_how_many_it_lacks(
     done = submission(flink, jars, broker, prefix, COMMENTS, "--parallelism", "3")
     job = done.stdout.split("JobID ")[1][:32]
     why = FlinkApi(flink.address).wait_started(job, seconds=2)
-    cancel(flink, job)
+    FlinkApi(flink.address).cancel(job)
     assert why is not None
     assert re.fullmatch(
         r"0 of its \d+ tasks run after \d+ s, and \d slots are free. Each subtask needs a slot: .*", why
