@@ -265,7 +265,8 @@ class EmbeddedJob:
         started = time.perf_counter()
         changes = self.engine.changes()
         self.lists.add_changes(changes)
-        self.sweep.add_changes(changes)
+        swept = self.sweep.add_changes(changes)
+        self.facts.update({("swept", kind): number for kind, number in swept.items()})
         if self.members is not None:
             self.members.add_changes(changes)
             self._job["members"] = self.members.position

@@ -59,6 +59,8 @@ class JobMetrics(Collector):
             yield _counter(name, text, ("rule", "mode"), samples)
         told = [((kind,), number) for (sort, kind), number in facts.items() if sort == "status"]
         yield _counter("status", "status records", ("kind",), told)
+        swept = [((kind,), facts["swept", kind]) for kind in (*job.engine.observers, "cooldowns", "labels")]
+        yield _counter("swept", "rows deleted, which read as new anyway", ("kind",), swept)
         stages = [((stage,), number) for stage, number in micros.items()]
         yield _counter("stage_microseconds", "time spent in each stage", ("stage",), stages)
         yield _counter("batches", "batches judged", (), [((), turns["batches"])])

@@ -57,6 +57,11 @@ class Batcher(ScalarFunction):
     def __init__(self, job: JobFacts) -> None:
         self.job = job
 
+    def is_deterministic(self) -> bool:
+        """No: what it gives for a row depends on the rows beside it. Else the planner may call it for the filter, and then
+        again for the rows that are left, which would be all that is in their packet."""
+        return False
+
     def open(self, function_context: Any) -> None:
         self.meters = Meters(function_context.get_metric_group())
         # Without the models: they score elsewhere, in another process.

@@ -1,11 +1,19 @@
 """Flink's MapState as a store of rows, under one key of an operator or under many."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jobs.flink_job.shards import shard_names
 from operators.calibration import homes
 from operators.shards import SHARDS, split
+
+
+def walks_last(runtime_context: Any) -> bool:
+    """Whether a walk over a map goes on after something was written to it. RocksDB's finds its place again; one over a
+    map in Java's heap fails."""
+    backend = runtime_context.get_keyed_state_backend()._keyed_state_backend
+    name: str = backend.getClass().getSimpleName()
+    return name.startswith(("RocksDB", "ForSt"))
 
 
 class KeySwitch:
@@ -79,6 +87,12 @@ class ShardedStore:
         self._state = state
         self._switch = switch
 
+    def walk(self, shards: Iterable[str], lasting: bool) -> Iterator[bytes]:
+        """The keys of all rows of some shards. `lasting`: see `walks_last`; else a shard's are read at once."""
+        for name in shards:
+            self._switch(name)
+            yield from _keys(self._state, lasting)
+
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         found: list[bytes | None] = [None] * len(keys)
         get = self._state.get
@@ -93,6 +107,12 @@ class ShardedStore:
             self._switch(self._names[shard])
             self._state.put_all({keys[row].decode("latin-1"): values[row] for row in at})
 
+    def remove_many(self, keys: Sequence[bytes]) -> None:
+        for shard, at in self._split(keys):
+            self._switch(self._names[shard])
+            for row in at:
+                self._state.remove(keys[row].decode("latin-1"))
+
     def _split(self, keys: Sequence[bytes]) -> list[tuple[int, list[int]]]:
         if not len(keys):
             return []
@@ -104,6 +124,10 @@ class MapStore:
 
     def __init__(self, state: Any) -> None:
         self.state = state
+
+    def walk(self, lasting: bool) -> Iterator[bytes]:
+        """The keys of all rows. `lasting`: see `walks_last`; else they are read at once."""
+        return _keys(self.state, lasting)
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         get = self.state.get
@@ -118,6 +142,14 @@ class MapStore:
         kept = {key.decode("latin-1"): value for key, value in changed if value is not None}
         if kept:
             self.state.put_all(kept)
-        for key, value in changed:
-            if value is None:
-                self.state.remove(key.decode("latin-1"))
+        self.remove_many([key for key, value in changed if value is None])
+
+    def remove_many(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            self.state.remove(key.decode("latin-1"))
+
+
+def _keys(state: Any, lasting: bool) -> Iterator[bytes]:
+    """Keys of the map of the key that is set when the first one is asked for."""
+    for key in state.keys() if lasting else list(state.keys()):
+        yield key.encode("latin-1")

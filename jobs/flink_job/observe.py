@@ -16,11 +16,12 @@ from pyflink.datastream.state import MapStateDescriptor
 
 from jobs.flink_job.facts import JobFacts, Subtask
 from jobs.flink_job.lists import mark
-from jobs.flink_job.map_store import KeyedMap, KeySwitch, ShardedStore
+from jobs.flink_job.map_store import KeyedMap, KeySwitch, ShardedStore, walks_last
 from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import Answer, Share, packed, unpacked
 from jobs.flink_job.programs import ProgramRef, Programs
 from jobs.flink_job.shards import shards_at
+from jobs.flink_job.sweep import Sweep
 from operators.choices import NO_CHOICES
 from operators.kind_observer import KindObserver, PartAnswer
 from operators.layout import Layout
@@ -35,7 +36,7 @@ class Kind:
     """The observer of one kind. It computes with the newest plan that it has seen, so rows never migrate back.
 
     `rows`, `notes` and `listed` are MapStates, `switch` sets the key under which they are read and written, `shards` are
-    the keys that are this subtask's.
+    the keys that are this subtask's; `lasting`: see `walks_last`.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Kind:
         switch: Callable[[str], None],
         shards: Sequence[str],
         cache_bytes: int,
+        lasting: bool,
     ) -> None:
         self.notes = [KeyedMap(notes, switch, name) for name in shards]
         self.rank, self.program = share.rank, share.program
@@ -55,7 +57,8 @@ class Kind:
             if saved is not None and saved["rank"] > self.rank:
                 policy = None if saved["policy"] is None else saved["policy"].encode()
                 self.rank, self.program = saved["rank"], ProgramRef(saved["digest"], policy, NO_CHOICES)
-        self.store = ShardedStore(share.kind, rows, switch)
+        self.store = store = ShardedStore(share.kind, rows, switch)
+        self._sweep = Sweep(store, lambda: store.walk(shards, lasting))
         self.observer = KindObserver(programs.of(self.program).kinds[share.kind], self.store, cache_bytes)
         known = {name: notes_of for notes_of in self.notes for name in notes_of.keys() if name != _POLICY}  # noqa: SIM118
         for name, notes_of in known.items():
@@ -81,6 +84,10 @@ class Kind:
             kept = same_features(plan, self.observer.plan)
             answer.values = {name: values for name, values in answer.values.items() if name in kept}
         return answer
+
+    def sweep(self, watermark: int, packet: int) -> int:
+        """Deletes rows that read as new for every event to come; returns how many. `packet`: rows of the share."""
+        return self._sweep.go_on(watermark, self.observer.plan.longest_ms, packet, self.observer.expired)
 
     def _note(self) -> None:
         layout = Layout.of(self.observer.plan)
@@ -114,6 +121,7 @@ class Observe(KeyedProcessFunction):
         self.cache_bytes = _CACHE_BYTES // max(1, kinds)
         self.kinds: dict[str, Kind] = {}
         self.switch = KeySwitch(runtime_context)
+        self.lasting = walks_last(runtime_context)
         self.rows, self.notes, self.listed = (
             runtime_context.get_map_state(MapStateDescriptor(name, Types.STRING(), Types.PICKLED_BYTE_ARRAY()))
             for name in ("rows", "notes", "listed")
@@ -123,15 +131,21 @@ class Observe(KeyedProcessFunction):
         share = unpacked(value, Share)
         self.switch.begin()
         with self.meters.timed("observe"):
-            answer = self._kind(share).update(share, self.programs)
-        self.meters.set("cached_rows", self.kinds[share.kind].observer.cached, kind=share.kind)
+            kind = self._kind(share)
+            answer = kind.update(share, self.programs)
+        self.meters.set("cached_rows", kind.observer.cached, kind=share.kind)
         yield Row(share.lane, packed(Answer(share.sequence, share.kind, share.at, answer)))
+        with self.meters.timed("sweep"):
+            swept = kind.sweep(ctx.timer_service().current_watermark(), len(share.at))
+        self.meters.count("swept_total", swept, kind=share.kind)
 
     def _kind(self, share: Share) -> Kind:
         found = self.kinds.get(share.kind)
         if found is None:
             shards = shards_at(share.kind, self.here.index, self.here.of)
-            found = Kind(share, self.programs, self.rows, self.notes, self.switch.to, shards, self.cache_bytes)
+            found = Kind(
+                share, self.programs, self.rows, self.notes, self.switch.to, shards, self.cache_bytes, self.lasting
+            )
             for name in shards:
                 found.load_lists(self.job.lists.get(name, {}), KeyedMap(self.listed, self.switch.to, name))
             self.kinds[share.kind] = found

@@ -24,6 +24,9 @@ DEFAULTS = {
     "python.fn-execution.bundle.size": str(4 * _BATCH),
     "python.fn-execution.bundle.time": "30",
     "execution.buffer-timeout.interval": "5 ms",
+    # Watermarks only tell what can be swept. A partition without records does not hold them back for longer.
+    "pipeline.auto-watermark-interval": "1 s",
+    "table.exec.source.idle-timeout": "1 min",
 }
 
 

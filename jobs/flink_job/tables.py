@@ -26,7 +26,8 @@ def events_table(job: JobFacts, start: Start, group: str) -> str:
     options = _connection(job) | start.options() | {"topic": ";".join(job.events), "properties.group.id": group}
     columns = (
         "v BYTES, `topic` STRING METADATA VIRTUAL, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL, "
-        "`timestamp` TIMESTAMP_LTZ(3) METADATA VIRTUAL"
+        # Ingest times of a partition never fall, so its last one is its watermark, which tells what can be swept.
+        "`timestamp` TIMESTAMP_LTZ(3) METADATA VIRTUAL, WATERMARK FOR `timestamp` AS `timestamp`"
     )
     return f"CREATE TABLE events ({columns}) WITH ({_with(options | {'value.format': 'raw'})})"
 
@@ -48,7 +49,11 @@ def packets_query(job: JobFacts, limit: int) -> str:
 def config_table(job: JobFacts, group: str) -> str:
     """CREATE TABLE config: always from its first record, so that its place needs no care."""
     options = _connection(job) | Start().options() | {"topic": job.topic("config"), "properties.group.id": group}
-    columns = "v BYTES, `offset` BIGINT METADATA VIRTUAL, `timestamp` TIMESTAMP_LTZ(3) METADATA VIRTUAL"
+    # A watermark of a time to come, since config records never hold back that of the events.
+    columns = (
+        "v BYTES, `offset` BIGINT METADATA VIRTUAL, `timestamp` TIMESTAMP_LTZ(3) METADATA VIRTUAL, "
+        "WATERMARK FOR `timestamp` AS `timestamp` + INTERVAL '100' YEAR(3)"
+    )
     return f"CREATE TABLE config ({columns}) WITH ({_with(options | {'value.format': 'raw'})})"
 
 

@@ -53,7 +53,7 @@ def test_real_comments_get_the_same_answers(
             metered(job, found)
 
 
-STAGES = {"decode", "stamp", "repeats", "observe", "judge", "act"}
+STAGES = {"decode", "stamp", "repeats", "observe", "judge", "act", "sweep"}
 
 
 def stages_of(metrics: Counter[str]) -> set[str]:

@@ -100,6 +100,7 @@ class Chain:
         self.sequence = 0
         self.offset = 0
         self.out = Outcome()
+        self.swept = 0
 
     def restart(self) -> None:
         """As after a failure: state stays, memory goes."""
@@ -152,12 +153,13 @@ class Chain:
             if made is None:
                 subtask = next(n for n in range(PARALLELISM) if shards_at(share.kind, n, PARALLELISM)[0] == shard)
                 names = shards_at(share.kind, subtask, PARALLELISM)
-                made = Kind(share, self.programs, self.rows, self.notes, self.keyed.to, names, 1 << 20)
+                made = Kind(share, self.programs, self.rows, self.notes, self.keyed.to, names, 1 << 20, False)
                 for name in names:
                     made.load_lists(self.job.lists.get(name, {}), KeyedMap(self.listed, self.keyed.to, name))
                 self.kinds[share.kind, shard] = made
             answer = made.update(share, self.programs)
             self._judge(Answer(share.sequence, share.kind, share.at, answer))
+            self.swept += made.sweep(self.timeline.clock_ms, len(share.at))
         self._judge(waiting)
 
     def _judge(self, packet: Any) -> None:
