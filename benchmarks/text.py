@@ -28,10 +28,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
-sys.path.pop(
-    0
-)  # models.py beside this file bears the name of a package: without its folder on the path `models` is the package
-
 from models.onnx_scorer import OnnxScorer
 from models.registry import StoredModel
 from models.text_encoding import encoding

@@ -15,6 +15,7 @@ from operators.plan import Program, RulePlan
 from operators.stamp import Stamped, failure, of_types
 
 Rows = npt.NDArray[np.int64]
+_NONE: Rows = np.zeros(0, np.int64)
 
 
 @dataclass(slots=True)
@@ -50,7 +51,8 @@ def find(stamped: Stamped, program: Program, enriched: Enriched, errors: list[Js
         doubt = _doubt(program, rule, failed, rows, frame)
         stands = standings[rule.name]
         if doubt is None:
-            found = true.arg_true().to_numpy().astype(np.int64)
+            # any() looks at the column as it is, arg_true makes a query of its own: most rules are TRUE for no row.
+            found = true.arg_true().to_numpy().astype(np.int64) if true.any() else _NONE
         else:
             found = np.flatnonzero(true.fill_null(False).to_numpy() | doubt)
         if any(s.off for s in stands):

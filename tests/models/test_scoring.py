@@ -84,6 +84,8 @@ def test_nulls_follow_the_manifest() -> None:
     assert np.isnan(of(None, 1.0, 1.0)) and np.isnan(of(None, None, None))
     assert of(0.5, None, 1.0) == of(0.5, 2.0, 1.0)
     assert not np.isnan(of(0.5, 1.0, None))
+    nan, inf = float("nan"), float("inf")
+    assert np.isnan(of(nan, inf, -inf)) and of(0.5, nan, 1.0) == of(0.5, 2.0, 1.0)
     linear = scorer(logistic([1.0, 1.0]), [ModelInput(name=n, on_null="missing") for n in "ab"])
     assert np.isnan(linear.score(columns(pl.Series([1.0, None]), pl.Series([1.0, 1.0]))).values).tolist() == [
         False,
@@ -96,6 +98,9 @@ def test_whole_numbers_and_booleans_are_numbers_and_what_is_too_large_has_no_sco
     whole = columns(pl.Series([2, None]), pl.Series([True, True]), pl.Series([1.0, 1.0]))
     same = columns(pl.Series([2.0]), pl.Series([1.0]), pl.Series([1.0]))
     assert model.score(whole).values[0] == model.score(same).values[0]
+    integers = columns(pl.Series([2, 2, None]), pl.Series([True, None, True]), pl.Series([1, 1, 1], dtype=pl.Int8))
+    found = model.score(integers).values
+    assert found[0] == model.score(same).values[0] and np.isnan(found[1:]).all()
     huge = columns(pl.Series([1e300]), pl.Series([0.0]), pl.Series([1e300]))
     assert np.isnan(model.score(huge).values[0])
 
