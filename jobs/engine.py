@@ -202,7 +202,7 @@ class Engine:
             known = clock
             if line.appended_ms is not None:
                 known = line.appended_ms if clock is None else max(line.appended_ms, clock + 1)
-            notices += self.timeline.offer(line.data, known)
+            notices += self.timeline.offer(line.data, known, line.appended_ms)
         return notices
 
     def config_missing(self) -> list[Document]:

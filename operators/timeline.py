@@ -17,6 +17,7 @@ import orjson
 from operators.choices import Choices
 from operators.config_records import Choose, RefusedError, Setting, check, describe, reason
 from operators.documents import Json, status
+from operators.passed import Passed
 from operators.plan import Program
 from schemas.cloudevents import iso
 from schemas.config import ConfigError, ConfigRecord, parse_config
@@ -103,15 +104,18 @@ class Timeline:
         self._first_ms: int | None = None
         self._seen = 0
         self._clock_ms = NEVER
+        self._passed = Passed()
         self._base_since: dict[str, int] = {}
         self._epochs = [self._first_epoch()]
         self._starts = np.array([NEVER], dtype=np.int64)
 
-    def offer(self, record: bytes, clock_ms: int | None) -> list[Json]:
+    def offer(self, record: bytes, clock_ms: int | None, appended_ms: int | None = None) -> list[Json]:
         """Takes a config record, read when the ingest clock stood at `clock_ms` (None: before the first event).
 
-        Returns the status records to write: one that says from when it is in force, or one that says why it was
-        rejected. Never raises for what stands in a record. O(epochs from then on), and a compilation for a policy.
+        `appended_ms`: when the broker took it, from which on it is owed; None where that is not known.
+
+        Returns the status records to write: one that says from when it is in force, and how many events it came too late
+        for, or one that says why it was rejected. Never raises for what stands in a record. O(epochs from then on), and a compilation for a policy.
         """
         index, self._offered = self._offered, self._offered + 1
         if not self._configured:
@@ -140,8 +144,16 @@ class Timeline:
         sentence, detail = describe(setting, before, after)
         at = None if in_force == NEVER else iso(in_force)
         message = f"{sentence} from {at or 'the first event'} on"
+        remarks = []
         if parsed.effective_ms is not None and parsed.effective_ms < in_force:
-            message += f" (asked for from {iso(parsed.effective_ms)}, which had passed)"
+            remarks.append(f"asked for from {iso(parsed.effective_ms)}, which had passed")
+        owed = max(ms for ms in (NEVER, parsed.effective_ms, appended_ms) if ms is not None)
+        if owed != NEVER:
+            missed, all_of_them = self._passed.since(owed)
+            if missed or not all_of_them:
+                remarks.append(_missed(missed, all_of_them, owed))
+            detail["events_before"] = missed
+        message += f" ({'; '.join(remarks)})" if remarks else ""
         detail |= {"in_force_at": at, "reason": parsed.reason} | _written(parsed)
         kind = "policy_applied" if setting.program is not None else "config_applied"
         return [status(kind, parsed.key, message, at_ms=_known(now), epoch=after.id, detail=detail), *notes]
@@ -234,6 +246,7 @@ class Timeline:
     def _assign(self, ingest: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], list[Epoch]]:
         self._observe_clock(ingest)
         self._clock_ms = max(self._clock_ms, int(ingest.max()))
+        self._passed.add(ingest)
         position = np.searchsorted(self._starts, ingest, side="right") - 1
         first, last = int(position.min()), int(position.max())
         for record in self._records[max(first - 1, 0) : last]:
@@ -313,6 +326,7 @@ class Timeline:
         self._configured = self._configured or document["configured"]
         self._offered, self._first_ms, self._clock_ms = document["offered"], document["first_ms"], document["clock_ms"]
         self._clock_ms = max(self._clock_ms, clock_ms)
+        self._passed.forget(self._clock_ms)
         self._seen = document["seen"]
         notes: list[Json] = []
         self._records = []
@@ -424,6 +438,14 @@ class Timeline:
         detail: Json = {"reason": why} | (_written(record) if record else {})
         message = f"{subject} was rejected: {why}"
         return status("config_rejected", subject, message, at_ms=_known(now), epoch=named, detail=detail)
+
+
+def _missed(events: int, all_of_them: bool, owed_ms: int) -> str:
+    """That events were judged before a record was read that was owed to them."""
+    number = f"{events:,} event{'s' * (events != 1)}" if events else "an unknown number of events"
+    least = "at least " if events and not all_of_them else ""
+    verb = "were" if events > 1 else "was"
+    return f"{least}{number} taken in since {iso(owed_ms)} {verb} judged under the earlier epoch"
 
 
 def _written(record: ConfigRecord) -> Json:

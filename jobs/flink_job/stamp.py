@@ -131,7 +131,7 @@ class Stamp(BroadcastProcessFunction):
 
     def _fold(self, entry: ConfigEntry) -> Iterator[Any]:
         if entry.offset > self.folded:
-            yield from self._status(self.timeline.offer(entry.value, entry.appended_ms))
+            yield from self._status(self.timeline.offer(entry.value, entry.appended_ms, entry.appended_ms))
             self.folded = entry.offset
 
     def _keep(self, ctx: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.passed import Passed
 from operators.timeline import BEGUN, GAP_MS, NEVER, Timeline, TimelineError
 from tests.judge.worlds import (
     DAY,
@@ -65,9 +66,50 @@ def test_a_record_never_takes_effect_in_the_past() -> None:
     assert line.at(NOON + 2 * HOUR).id == "t:1"
     expected = (
         "rule burst is off (was live) from 2026-01-01T14:00:00.000Z on "
-        "(asked for from 2026-01-01T13:00:00.000Z, which had passed)"
+        "(asked for from 2026-01-01T13:00:00.000Z, which had passed; "
+        "1 event taken in since 2026-01-01T13:00:00.000Z was judged under the earlier epoch)"
     )
     assert told["message"] == expected
+    assert told["detail"]["events_before"] == 1
+
+
+def test_a_record_says_how_many_events_it_came_too_late_for() -> None:
+    line = timeline()
+    ids(line, *range(NOON, NOON + 3_000))
+    # The broker had it at 500 ms; it was asked for from 400 ms on, and holds from what comes next.
+    (told,) = line.offer(mode("burst", "off", "2026-01-01T12:00:00.400Z"), NOON + 500, NOON + 500)
+    assert told["message"].endswith(
+        "(asked for from 2026-01-01T12:00:00.400Z, which had passed; "
+        "2,500 events taken in since 2026-01-01T12:00:00.500Z were judged under the earlier epoch)"
+    )
+    (told,) = line.offer(mode("burst", "live"), NOON + 2_999, NOON + 2_998)
+    assert told["message"].endswith(
+        " (2 events taken in since 2026-01-01T12:00:02.998Z were judged under the earlier epoch)"
+    )
+    (told,) = line.offer(mode("burst", "shadow"), NOON + 4_000, NOON + 4_000)  # in time
+    assert (told["message"].count("("), told["detail"]["events_before"]) == (1, 0)
+
+
+def test_after_a_restore_it_says_that_it_does_not_know_them_all() -> None:
+    line = timeline()
+    ids(line, NOON, NOON + HOUR)
+    again = timeline()
+    again.restore(line.snapshot())
+    late = "2026-01-01T12:30:00Z"
+    (told,) = again.offer(mode("burst", "off", late), NOON + HOUR)
+    assert "; an unknown number of events taken in since 2026-01-01T12:30" in told["message"]
+    ids(again, NOON + HOUR + 1, NOON + HOUR + 2)
+    (told,) = again.offer(mode("burst", "off", late), NOON + HOUR + 2)
+    assert "; at least 2 events taken in since 2026-01-01T12:30" in told["message"]
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 8, 11, 40])
+def test_what_has_passed_is_counted_however_it_came_in_batches(size: int) -> None:
+    passed = Passed(8)
+    times = np.arange(100, 140)
+    for start in range(0, 40, size):
+        passed.add(times[start : start + size])
+    assert [passed.since(ms) for ms in (140, 139, 132, 131)] == [(0, True), (1, True), (8, True), (8, False)]
 
 
 def test_records_in_force_at_once_fold_in_the_order_of_reading() -> None:
