@@ -29,7 +29,7 @@ from operators.intake import settle
 from operators.judge import Emit, judge
 from operators.labels.desk import Changes, LabelDesk
 from operators.layout import Layout
-from operators.members import Members
+from operators.members import Members, turn_lists
 from operators.model_gate import settle_models
 from operators.modes import standing
 from operators.observe import KindObserver, Observed, observe
@@ -265,15 +265,11 @@ class Engine:
     def _turn_lists(self, ingest_ms: int, outcome: Outcome) -> None:
         """Puts entities on lists and takes them off, up to a moment."""
         for turn in self._members.advance(ingest_ms) if self._members else ():
-            for name, keys in turn.lists.items():
-                on = [key for key, is_on in keys.items() if is_on]
-                off = [key for key, is_on in keys.items() if not is_on and not self._stands(name, key)]
-                kept = len(keys) - len(on) - len(off)
-                self.observers[self.base.policy.lists[name].of].mark_list(name, on, off)
-                message = f"list {name}: {len(on)} put on, {len(off)} taken off"
-                message += f", {kept} stay because the policy's list file names them" if kept else ""
-                detail: Document = {"added": len(on), "removed": len(off), "kept": kept}
-                outcome.add("status", status("lists_changed", name, message, at_ms=turn.at_ms, detail=detail))
+            for document in turn_lists(turn, self._mark, self._stands):
+                outcome.add("status", document)
+
+    def _mark(self, name: str, on: list[bytes], off: list[bytes]) -> None:
+        self.observers[self.base.policy.lists[name].of].mark_list(name, on, off)
 
     def _await_models(self, batch: Batch) -> list[Document]:
         """A version that a record brought is there, or was refused, before the first event that it would score."""

@@ -12,12 +12,11 @@ import orjson
 
 from integration.kafka.following import FollowedTopic
 from jobs.engine import Document, EngineError
-from operators.documents import status
-from operators.keys import bytes_of
+from jobs.member_record import Refusals, read_entry
 from operators.members import Members
 from operators.plan import Program
 from operators.store import Changes, State
-from schemas.members import MemberError, parse_member, unknown_list
+from schemas.members import MemberError
 
 FAMILY = "members"
 _COMING = "members_coming"
@@ -32,7 +31,7 @@ class MemberFeed:
         self.members = Members()
         self._program = program
         self._topic = topic
-        self._refused: set[str] = set()
+        self._refusals = Refusals()
         self._coming = b""
         if position is None:
             return
@@ -41,10 +40,11 @@ class MemberFeed:
                 "the state follows another lists topic, or this one was deleted and made again: who is on a list would "
                 "be a mixture of both. Name the topic of this state with --lists, or start with an empty --state."
             )
-        self._written = _stored(state)
+        lists = program.policy.lists  # a list that the policy has no more keeps its rows, and nobody is told of it
         coming = orjson.loads(state.document(_COMING) or b"[]")
         self.members.restore(
-            dict(self._written), [(at, name, b64decode(key), until) for at, name, key, until in coming]
+            {(name, key): until for (name, key), until in _stored(state).items() if name in lists},
+            [(at, name, b64decode(key), until) for at, name, key, until in coming if name in lists],
         )
         self._topic.seek({int(n): offset for n, offset in position["offsets"].items()})
 
@@ -80,30 +80,16 @@ class MemberFeed:
             changes.documents[_COMING] = self._coming = coming
 
     def _take(self, records: Sequence[Any], clock_ms: int | None) -> list[Document]:
-        notices = []
+        notices: list[Document] = []
         for record in records:
             at_ms = record.timestamp if clock_ms is None else max(record.timestamp, clock_ms + 1)
             try:
-                found = parse_member(record.key, record.value)
-                spec = self._program.policy.lists.get(found.list)
-                if spec is None:
-                    raise MemberError(unknown_list(found.list, list(self._program.policy.lists)))
-                kind = self._program.kinds[spec.of]
-                key = bytes_of(found.entity.split("|") if len(kind.key) > 1 else [found.entity], kind)
-            except (MemberError, ValueError) as error:
-                # One record of a kind is enough to know: a file of them must not flood the status topic.
-                if str(error) not in self._refused:
-                    self._refused.add(str(error))
-                    notices.append(self._rejected(record, str(error), clock_ms))
+                entry = read_entry(self._program, record.key, record.value)
+            except MemberError as error:
+                notices += self._refusals.of(record.topic, record.partition, record.offset, str(error), clock_ms)
                 continue
-            member = found.member
-            self.members.offer(at_ms, found.list, key, member.until if member else None, member is not None)
+            self.members.offer(at_ms, entry.list, entry.key, entry.until_ms, entry.on)
         return notices
-
-    def _rejected(self, record: Any, why: str, clock_ms: int | None) -> Document:
-        place: Document = {"name": record.topic, "partition": record.partition, "offset": record.offset}
-        message = f"record {record.offset} of {record.topic}, partition {record.partition}, was rejected: {why}"
-        return status("list_rejected", record.topic, message, at_ms=clock_ms, detail={"reason": why, "source": place})
 
 
 def refuse_members(saved: object) -> None:

@@ -89,20 +89,7 @@ class KindObserver:
         pieces = list(_pieces(part, labels, size))
         if len(pieces) <= 1:
             return self._update(part, labels) if pieces else self._nothing()
-        answers = [self._update(*piece) for piece in pieces]
-        values = {name: np.concatenate([a.values[name] for a in answers]) for name in answers[0].values}
-        coverage = None
-        if any(a.coverage is not None for a in answers):
-            whole = (np.ones(len(a.flags), np.float32) if a.coverage is None else a.coverage for a in answers)
-            coverage = np.concatenate(list(whole))
-        return PartAnswer(
-            values,
-            np.concatenate([a.flags for a in answers]),
-            coverage,
-            sum(a.late_dropped for a in answers),
-            np.concatenate([a.unknown for a in answers]),
-            np.concatenate([a.too_late for a in answers]),
-        )
+        return one_answer([self._update(*piece) for piece in pieces])
 
     def _nothing(self) -> PartAnswer:
         values = {feature.name: np.empty(0) for feature in self.plan.features}
@@ -209,6 +196,24 @@ class KindObserver:
             "last_seen": int(head["t_max"]) if known else None,
             "late_dropped": int(head["late_dropped"]) if known else 0,
         }
+
+
+def one_answer(answers: Sequence[PartAnswer]) -> PartAnswer:
+    """The answer of a part from those of its pieces, in their order and under one plan; there is one at least."""
+    if len(answers) == 1:
+        return answers[0]
+    coverage = None
+    if any(a.coverage is not None for a in answers):
+        whole = (np.ones(len(a.flags), np.float32) if a.coverage is None else a.coverage for a in answers)
+        coverage = np.concatenate(list(whole))
+    return PartAnswer(
+        {name: np.concatenate([a.values[name] for a in answers]) for name in answers[0].values},
+        np.concatenate([a.flags for a in answers]),
+        coverage,
+        sum(a.late_dropped for a in answers),
+        np.concatenate([a.unknown for a in answers]),
+        np.concatenate([a.too_late for a in answers]),
+    )
 
 
 def _pieces(part: Part, labels: LabelPart | None, size: int) -> Iterator[tuple[Part, LabelPart | None]]:

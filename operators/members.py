@@ -6,8 +6,10 @@ read before the event.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from operators.documents import Json, status
 
 NO_END = 0
 """`until_ms` of a member that stays."""
@@ -25,6 +27,24 @@ class Turn:
 
     at_ms: int
     lists: dict[str, dict[bytes, bool]]
+
+
+def turn_lists(
+    turn: Turn, mark: Callable[[str, list[bytes], list[bytes]], None], stands: Callable[[str, bytes], bool]
+) -> Iterator[Json]:
+    """Makes the changes of a moment by `mark` (list, on, off), and says them in a status document for each list.
+
+    An entity that `stands` on a list anyway stays on it.
+    """
+    for name, keys in turn.lists.items():
+        on = [key for key, is_on in keys.items() if is_on]
+        off = [key for key, is_on in keys.items() if not is_on and not stands(name, key)]
+        kept = len(keys) - len(on) - len(off)
+        mark(name, on, off)
+        message = f"list {name}: {len(on)} put on, {len(off)} taken off"
+        message += f", {kept} stay because the policy's list file names them" if kept else ""
+        detail: Json = {"added": len(on), "removed": len(off), "kept": kept}
+        yield status("lists_changed", name, message, at_ms=turn.at_ms, detail=detail)
 
 
 class Members:

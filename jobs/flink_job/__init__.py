@@ -2,7 +2,8 @@
 
     events --batcher--> stamp --> ids --> scatter --> observe --> judge --> act --> records
                           ^ `---- events --->^ `---- events -------->^
-                        config
+                        config                           ^
+                                    lists ---------------'
 
 Each file is one step of that line, or what the steps share.
 """

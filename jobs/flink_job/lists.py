@@ -1,6 +1,6 @@
 """Lists from files: read when a job is submitted, put into the rows of each shard when it starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -32,8 +32,14 @@ def read_members(program: Program, folder: Path) -> dict[str, dict[str, tuple[by
     return members
 
 
-def mark(observer: KindObserver, lists: Mapping[str, Sequence[bytes]], state: KeyedMap) -> None:
+def mark(
+    observer: KindObserver,
+    lists: Mapping[str, Sequence[bytes]],
+    state: KeyedMap,
+    listed: Callable[[str, bytes], bool] = lambda name, key: False,
+) -> None:
     """Brings a shard's rows in step with the files. `state`: who was on each list before, `<list>/<key>` as Latin-1.
+    Who is `listed` otherwise stays on a list.
 
     All of a list is marked again: a policy that did not have the list may have been in force in between.
     """
@@ -43,7 +49,8 @@ def mark(observer: KindObserver, lists: Mapping[str, Sequence[bytes]], state: Ke
             continue
         names = {f"{name}/{key.decode('latin-1')}": key for key in now}
         gone = [key for key in before if key.startswith(f"{name}/") and key not in names]
-        observer.mark_list(name, now, [key.removeprefix(f"{name}/").encode("latin-1") for key in gone])
+        off = [key.removeprefix(f"{name}/").encode("latin-1") for key in gone]
+        observer.mark_list(name, now, [key for key in off if not listed(name, key)])
         state.remove(gone)
         added = {key: b"1" for key in names if key not in before}
         if added:

@@ -3,9 +3,10 @@
 A batch comes as one share a kind and subtask, under the key of the subtask's first shard: what a share costs beside its
 rows is paid once, not once a shard. State stays each shard's own, so that shards can move to other subtasks when the
 job is started with another parallelism: each entity's packed row; the layouts that rows may have; the policy that the
-rows were last written under; who is on which list.
+rows were last written under; who is on which list, by files and by the lists topic.
 """
 
+import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,17 +16,22 @@ from pyflink.datastream import KeyedProcessFunction
 from pyflink.datastream.state import MapStateDescriptor
 
 from jobs.flink_job.facts import JobFacts, Subtask
+from jobs.flink_job.list_feed import follow_lists, read_to_end
 from jobs.flink_job.lists import mark
 from jobs.flink_job.map_store import KeyedMap, KeySwitch, ShardedStore, walks_last
+from jobs.flink_job.members import KindMembers, without_lists
 from jobs.flink_job.meters import Meters
-from jobs.flink_job.packets import Answer, Share, packed, unpacked
+from jobs.flink_job.packets import Answer, ListShare, Share, packed
 from jobs.flink_job.programs import ProgramRef, Programs
+from jobs.flink_job.records import status_rows
 from jobs.flink_job.shards import shards_at
 from jobs.flink_job.sweep import Sweep
 from operators.choices import NO_CHOICES
-from operators.kind_observer import KindObserver, PartAnswer
+from operators.documents import Json
+from operators.kind_observer import KindObserver, PartAnswer, one_answer
 from operators.layout import Layout
 from operators.plan import KindPlan
+from operators.scatter import Part
 
 _CACHE_BYTES = 256 << 20
 """Memory for the rows of hot entities, of all kinds of a subtask together."""
@@ -49,7 +55,11 @@ class Kind:
         shards: Sequence[str],
         cache_bytes: int,
         lasting: bool,
+        members: KindMembers | None = None,
     ) -> None:
+        self.members = members
+        self.notices: list[Json] = []
+        """Status documents that nobody has taken yet."""
         self.notes = [KeyedMap(notes, switch, name) for name in shards]
         self.rank, self.program = share.rank, share.program
         for notes_of in self.notes:
@@ -64,11 +74,16 @@ class Kind:
         for name, notes_of in known.items():
             self.observer.know(Layout.from_description(orjson.loads(notes_of.get(name) or b"")))
         self._note()
+        if members is not None:
+            members.stand(self.observer)
 
     def load_lists(self, lists: Mapping[str, Sequence[bytes]], listed: KeyedMap) -> None:
         """Puts the entities of list files of one shard on their lists, and takes off those that the files do not name
         any more."""
-        mark(self.observer, lists, listed)
+        if self.members is None:
+            mark(self.observer, lists, listed)
+        else:
+            mark(self.observer, lists, listed, self.members.listed)
         self.store.put_many(*self.observer.take_dirty())
 
     def update(self, share: Share, programs: Programs) -> PartAnswer:
@@ -78,7 +93,7 @@ class Kind:
             self.observer.replan(plan)
             self.rank, self.program = share.rank, share.program
             self._note()
-        answer = self.observer.update(share.part)
+        answer = self._count(share.part)
         self.store.put_many(*self.observer.take_dirty())
         if share.program.digest != self.program.digest:
             kept = same_features(plan, self.observer.plan)
@@ -88,6 +103,16 @@ class Kind:
     def sweep(self, watermark: int, packet: int) -> int:
         """Deletes rows that read as new for every event to come; returns how many. `packet`: rows of the share."""
         return self._sweep.go_on(watermark, self.observer.plan.longest_ms, packet, self.observer.expired)
+
+    def _count(self, part: Part) -> PartAnswer:
+        """Counts a part; lists change between its rows."""
+        if self.members is None:
+            return self.observer.update(part)
+        answers = []
+        for piece, ingest_ms in self.members.pieces(part):
+            self.notices += self.members.advance(self.observer, ingest_ms)
+            answers.append(self.observer.update(piece))
+        return one_answer(answers)
 
     def _note(self) -> None:
         layout = Layout.of(self.observer.plan)
@@ -108,7 +133,7 @@ def same_features(plan: KindPlan, other: KindPlan) -> set[str]:
 
 
 class Observe(KeyedProcessFunction):
-    """(shard, share) in, (lane, answer) out."""
+    """(shard, share of events or of the lists topic) in, (lane, answer) out; status by side output."""
 
     def __init__(self, job: JobFacts) -> None:
         self.job = job
@@ -122,29 +147,70 @@ class Observe(KeyedProcessFunction):
         self.kinds: dict[str, Kind] = {}
         self.switch = KeySwitch(runtime_context)
         self.lasting = walks_last(runtime_context)
-        self.rows, self.notes, self.listed = (
+        self.rows, self.notes, self.listed, by_topic = (
             runtime_context.get_map_state(MapStateDescriptor(name, Types.STRING(), Types.PICKLED_BYTE_ARRAY()))
-            for name in ("rows", "notes", "listed")
+            for name in ("rows", "notes", "listed", "members")
         )
+        self.members = self._members(by_topic)
+
+    def _members(self, state: Any) -> dict[str, KindMembers]:
+        """Who is on lists by the topic, by kind, as of the topic's end now."""
+        listed: dict[str, dict[str, KeyedMap]] = {}
+        for plan in self.programs.base.kinds.values():
+            names = shards_at(plan.name, self.here.index, self.here.of)
+            by_shard = {name: KeyedMap(state, self.switch.to, name) for name in names}
+            if plan.lists:
+                listed[plan.name] = by_shard
+            else:
+                without_lists(by_shard)
+        if not listed:
+            return {}
+        topic = follow_lists(self.job)
+        try:
+            members = {}
+            for kind, by_shard in listed.items():
+                files = {name: self.job.lists.get(name, {}) for name in by_shard}
+                lists = self.programs.base.kinds[kind].lists
+                members[kind] = KindMembers(kind, lists, topic.ident, by_shard, files)
+            read_to_end(topic, self.programs.base, members, self.here)
+            return members
+        finally:
+            topic.close()
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
-        share = unpacked(value, Share)
+        share = pickle.loads(bytes(value))
         self.switch.begin()
+        if isinstance(share, ListShare):
+            self.members[share.kind].take(share.records)
+            return
         with self.meters.timed("observe"):
             kind = self._kind(share)
             answer = kind.update(share, self.programs)
         self.meters.set("cached_rows", kind.observer.cached, kind=share.kind)
         yield Row(share.lane, packed(Answer(share.sequence, share.kind, share.at, answer)))
+        yield from self._status(kind)
         with self.meters.timed("sweep"):
             swept = kind.sweep(ctx.timer_service().current_watermark(), len(share.at))
         self.meters.count("swept_total", swept, kind=share.kind)
+
+    def _status(self, kind: Kind) -> Iterator[Any]:
+        notices, kind.notices = kind.notices, []
+        return status_rows(self.job, self.programs.base.name, self.here, self.meters, notices)
 
     def _kind(self, share: Share) -> Kind:
         found = self.kinds.get(share.kind)
         if found is None:
             shards = shards_at(share.kind, self.here.index, self.here.of)
             found = Kind(
-                share, self.programs, self.rows, self.notes, self.switch.to, shards, self.cache_bytes, self.lasting
+                share,
+                self.programs,
+                self.rows,
+                self.notes,
+                self.switch.to,
+                shards,
+                self.cache_bytes,
+                self.lasting,
+                self.members.get(share.kind),
             )
             for name in shards:
                 found.load_lists(self.job.lists.get(name, {}), KeyedMap(self.listed, self.switch.to, name))

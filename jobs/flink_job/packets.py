@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from jobs.flink_job.programs import ProgramRef, Programs
+from jobs.member_record import MemberEntry
 from operators.batch import Batch
 from operators.documents import Json
 from operators.failing import Mask
@@ -133,6 +134,32 @@ class Stretches:
     shares: int
     stretches: list[Events]
     dead: list[Json]
+
+
+@dataclass(frozen=True, slots=True)
+class ListRecord:
+    """A record of the lists topic: its place, when the broker took it, and what it says."""
+
+    partition: int
+    offset: int
+    appended_ms: int
+    entry: MemberEntry
+
+
+@dataclass(slots=True)
+class ListBatch:
+    """lists' batcher -> lists: records, and of those that are refused partition, offset, when the broker took it, and why."""
+
+    records: list[ListRecord]
+    refused: list[tuple[int, int, int, str]]
+
+
+@dataclass(slots=True)
+class ListShare:
+    """lists -> observe: records about entities of one kind whose shards one subtask has."""
+
+    kind: str
+    records: list[ListRecord]
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pyflink.common import Types
+from pyflink.common import Duration, Types, WatermarkStrategy
 from pyflink.datastream import DataStream, KeyedStream, OutputTag, StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 from pyflink.table import DataTypes, StreamTableEnvironment
@@ -14,6 +14,7 @@ from jobs.flink_job.batcher import Batcher
 from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.ids import Ids
 from jobs.flink_job.judge import Judge
+from jobs.flink_job.list_feed import ListBatcher, Lists
 from jobs.flink_job.observe import Observe
 from jobs.flink_job.records import BYTES, HITS, KEYED, RECORD, RECORDS, STAMPED, STATUS, WAITING
 from jobs.flink_job.scatter import Scatter
@@ -22,9 +23,11 @@ from jobs.flink_job.tables import (
     AT_LEAST_ONCE,
     CONFIG_QUERY,
     DATA_TOPICS,
+    LISTS_QUERY,
     Start,
     config_table,
     events_table,
+    lists_table,
     packets_query,
     sink_table,
 )
@@ -38,23 +41,29 @@ def build(
     tables.get_config().set_local_timezone("UTC")
     tables.execute_sql(events_table(job, start, name))
     tables.execute_sql(config_table(job, name))
+    tables.execute_sql(lists_table(job, name))
     tables.execute_sql(sink_table("records", job, DATA_TOPICS, delivery))
     tables.execute_sql(sink_table("status", job, ("status",), AT_LEAST_ONCE))
-    batcher = udf(Batcher(job), result_type=DataTypes.BYTES(), func_type="pandas")
-    tables.create_temporary_function("batcher", batcher)
+    for function, batcher in (("batcher", Batcher(job)), ("lists_batcher", ListBatcher(job))):
+        made = udf(batcher, result_type=DataTypes.BYTES(), func_type="pandas")
+        tables.create_temporary_function(function, made)
     packets = tables.to_append_stream(tables.sql_query(packets_query(job, limit)), Types.ROW([BYTES]))
     config = tables.to_append_stream(tables.sql_query(CONFIG_QUERY), Types.ROW([Types.LONG(), Types.STRING(), BYTES]))
+
+    listed = idle(tables.to_append_stream(tables.sql_query(LISTS_QUERY), Types.ROW([BYTES])))
 
     stamped = _named(packets.connect(config.broadcast(TIMELINE)).process(Stamp(job), KEYED), "stamp")
     sighted = _named(keyed(stamped).process(Ids(job), KEYED), "ids")
     shares = _named(keyed(side(stamped, STAMPED).union(sighted)).process(Scatter(job), KEYED), "scatter")
-    answers = _named(keyed(shares).process(Observe(job), KEYED), "observe")
+    members = _named(listed.process(Lists(job), KEYED), "lists")
+    answers = _named(keyed(shares.union(members)).process(Observe(job), KEYED), "observe")
     verdicts = _named(keyed(side(shares, WAITING).union(answers)).process(Judge(job), RECORD), "judge")
     enforcement = _named(keyed(side(verdicts, HITS)).process(Act(job), RECORD), "act")
 
     sinks = tables.create_statement_set()
     records = side(shares, RECORDS).union(verdicts, enforcement)
-    status = side(stamped, STATUS).union(side(verdicts, STATUS), side(enforcement, STATUS))
+    told = [side(stream, STATUS) for stream in (stamped, members, answers, verdicts, enforcement)]
+    status = told[0].union(*told[1:])
     sinks.add_insert("records", tables.from_data_stream(records))
     sinks.add_insert("status", tables.from_data_stream(status).drop_columns(col("topic")))
     sinks.attach_as_datastream()
@@ -70,6 +79,12 @@ def keyed(stream: DataStream) -> KeyedStream:
 def side(stream: DataStream, tag: OutputTag) -> DataStream:
     """A side output. Not by `get_side_output`, which puts a Python function that does nothing in the way."""
     return DataStream(stream._j_data_stream.getSideOutput(tag.get_java_output_tag()))
+
+
+def idle(stream: DataStream) -> DataStream:
+    """A stream that never holds back the watermark of the events, not even before its first record."""
+    strategy = WatermarkStrategy.no_watermarks().with_idleness(Duration.of_millis(1))
+    return stream.assign_timestamps_and_watermarks(strategy)
 
 
 def _named(stream: DataStream, stage: str) -> Any:

@@ -24,9 +24,11 @@ from integration.kafka.client import producer, reader
 from integration.kafka.topics import create_topics
 from jobs.engine import Engine
 from jobs.entity_lists import EntityLists, read_lists
+from jobs.flink_job.list_feed import read_batch
 from jobs.flink_job.programs import Programs
 from operators.decode import Decoder, decode_records
 from operators.judge import Emit
+from operators.members import Members
 from operators.store import MemoryState
 from tests.e2e.conftest import Json, crowd, spoiled
 
@@ -64,6 +66,8 @@ class Running:
     jars: Jars
     job: str = ""
     registry: str | None = None
+    turned: list[Json] = field(default_factory=list)
+    """What `expected` found of lists that changed."""
 
     def feed(self, events: Iterable[Json | bytes | None], rate: float | None = None) -> None:
         """Writes records to the events topic, as fast as it goes or so many a second."""
@@ -107,7 +111,13 @@ class Running:
             scorers=policies.scorers,
             choose=policies.choose,
         )
-        EntityLists(program, state, read_lists(program, self.policy.parent)).load(engine)
+        lists, members = EntityLists(program, state, read_lists(program, self.policy.parent)), Members()
+        lists.load(engine)
+        topic = read_all(self.broker, [f"{self.prefix}.lists"])
+        for each in read_batch(program, ((r.key, r.value, 0, r.offset, r.timestamp) for r in topic)).records:
+            entry = each.entry
+            members.offer(each.appended_ms, entry.list, entry.key, entry.until_ms, entry.on)
+        engine.follow_members(members, lists.holds)
         for at, record in self.records("config")[1:]:
             engine.timeline.offer(record, at)
         records = self.records("events")
@@ -120,6 +130,7 @@ class Running:
             np.array([at for at, _ in records], dtype=np.int64),
         )
         outcome = engine.process(decoded, np.empty(0, np.int64), values.__getitem__)
+        self.turned = [d for d in outcome.documents.get("status", []) if d["kind"] == "lists_changed"]
         return {topic: {str(d["ce_id"]): d for d in outcome.documents.get(topic, [])} for topic in DATA}
 
     def written(self, count: int, seconds: float = 90) -> Written:

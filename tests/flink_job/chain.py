@@ -11,7 +11,9 @@ from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.gather import Gather, joined
 from jobs.flink_job.ids import Shard as IdMemory
 from jobs.flink_job.judge import add, by_rule
+from jobs.flink_job.list_feed import by_subtask, read_batch
 from jobs.flink_job.map_store import KeyedMap
+from jobs.flink_job.members import KindMembers, without_lists
 from jobs.flink_job.observe import Kind
 from jobs.flink_job.packets import Answer, Arrived, Events, IdShare, Sighted, Stretches, Waiting, packed, unpacked
 from jobs.flink_job.scatter import Lane, drop_repeats, seen, shares_of
@@ -26,6 +28,8 @@ PARALLELISM = 3
 """Subtasks of observe."""
 Record = tuple[int, bytes | None]
 """Append time in ms, and value."""
+Listing = tuple[bytes, bytes | None, int, int, int]
+"""A record of the lists topic: key, value, partition, offset, append time in ms."""
 
 
 class FakeState(dict[str, bytes]):
@@ -94,7 +98,10 @@ class Chain:
         self.sights: dict[str, FakeState] = {}
         self.kinds: dict[tuple[str, str], Kind] = {}
         self.keyed = FakeKeyed()
-        self.rows, self.notes, self.listed = (FakeMap(self.keyed) for _ in range(3))
+        self.rows, self.notes, self.listed, self.by_topic = (FakeMap(self.keyed) for _ in range(4))
+        self.members: dict[tuple[str, int], KindMembers] = {}
+        self.topic: list[Listing] = []
+        """What the lists topic holds."""
         self.gather: Gather[Waiting, Answer] = Gather()
         self.actors: dict[str, Actor] = {}
         self.sequence = 0
@@ -104,8 +111,35 @@ class Chain:
 
     def restart(self) -> None:
         """As after a failure: state stays, memory goes."""
-        self.kinds, self.gather, self.sequence = {}, Gather(), 0
+        self.kinds, self.members, self.gather, self.sequence = {}, {}, Gather(), 0
         self.ids, self.lane, self.batches = {}, Lane(), 0
+
+    def tell(self, listings: Sequence[Listing]) -> None:
+        """The source brings records of the lists topic."""
+        records = read_batch(self.programs.base, listings).records
+        for (kind, subtask), mine in by_subtask(records, PARALLELISM).items():
+            members = self._members(kind, subtask)
+            assert members is not None
+            members.take(mine)
+
+    def _members(self, kind: str, subtask: int) -> KindMembers | None:
+        """As `open` makes it: the topic is read to its end."""
+        found = self.members.get((kind, subtask))
+        if found is None:
+            plan, names = self.programs.base.kinds[kind], shards_at(kind, subtask, PARALLELISM)
+            state = {name: KeyedMap(self.by_topic, self.keyed.to, name) for name in names}
+            if not plan.lists:
+                without_lists(state)
+                return None
+            files = {name: self.job.lists.get(name, {}) for name in names}
+            found = self.members[kind, subtask] = KindMembers(kind, plan.lists, "topic", state, files)
+            unread = [one for one in self.topic if one[3] >= found.position.get(one[2], 0)]
+            records = by_subtask(read_batch(self.programs.base, unread).records, PARALLELISM)
+            ends: dict[int, int] = {}
+            for _, _, partition, offset, _ in self.topic:
+                ends[partition] = offset + 1
+            found.take(records.get((kind, subtask), []), ends)
+        return found
 
     def feed(self, records: Sequence[Record], notes: Sequence[str | None] | None = None) -> None:
         """Runs one batch through."""
@@ -153,11 +187,15 @@ class Chain:
             if made is None:
                 subtask = next(n for n in range(PARALLELISM) if shards_at(share.kind, n, PARALLELISM)[0] == shard)
                 names = shards_at(share.kind, subtask, PARALLELISM)
-                made = Kind(share, self.programs, self.rows, self.notes, self.keyed.to, names, 1 << 20, False)
+                members = self._members(share.kind, subtask)
+                made = Kind(share, self.programs, self.rows, self.notes, self.keyed.to, names, 1 << 20, False, members)
                 for name in names:
                     made.load_lists(self.job.lists.get(name, {}), KeyedMap(self.listed, self.keyed.to, name))
                 self.kinds[share.kind, shard] = made
             answer = made.update(share, self.programs)
+            for document in made.notices:
+                self.out.add("status", document)
+            made.notices = []
             self._judge(Answer(share.sequence, share.kind, share.at, answer))
             self.swept += made.sweep(self.timeline.clock_ms, len(share.at))
         self._judge(waiting)

@@ -1,5 +1,8 @@
 """The operators' parts answer as the embedded engine does, wherever batches are cut and whenever they start anew."""
 
+import random
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,15 @@ import pytest
 from jobs.engine import Engine
 from jobs.entity_lists import EntityLists, read_lists
 from jobs.flink_job.facts import JobFacts
+from jobs.flink_job.list_feed import read_batch
 from jobs.flink_job.lists import read_members
 from jobs.flink_job.programs import Programs
 from operators.decode import Decoder, decode_records
+from operators.members import Members
 from operators.store import MemoryState
+from schemas.cloudevents import iso
 from tests.e2e.conftest import POLICY, crowd, spoiled
-from tests.flink_job.chain import Chain, Record
+from tests.flink_job.chain import Chain, Listing, Record
 
 Json = dict[str, Any]
 CALIBRATED = """
@@ -47,18 +53,34 @@ def by_id(documents: dict[str, list[Json]]) -> dict[str, dict[str, Json]]:
 
 
 def embedded(
-    records: list[Record], folder: Path, config: list[bytes], policy: str = POLICY
+    records: list[Record],
+    folder: Path,
+    config: list[bytes],
+    policy: str = POLICY,
+    listings: Sequence[Listing] = (),
 ) -> dict[str, dict[str, Json]]:
+    return by_id(outcome(records, folder, config, policy, listings))
+
+
+def outcome(
+    records: list[Record], folder: Path, config: list[bytes], policy: str, listings: Sequence[Listing] = ()
+) -> dict[str, list[Json]]:
     programs = Programs(policy, "shop", None)
     program = programs.base
     state = MemoryState()
     engine = Engine(program, state, programs.policies.of_document, timeline_id="line", pii_key=b"k")
-    EntityLists(program, state, read_lists(program, folder)).load(engine)
+    lists = EntityLists(program, state, read_lists(program, folder))
+    lists.load(engine)
+    members = Members()
+    for record in read_batch(program, listings).records:
+        entry = record.entry
+        members.offer(record.appended_ms, entry.list, entry.key, entry.until_ms, entry.on)
+    engine.follow_members(members, lists.holds)
     engine.offer_config(config)
     values = [value or b"" for _, value in records]
     times = np.array([at for at, _ in records], dtype=np.int64)
     decoded = decode_records(values, np.arange(len(values)), ("t.events", 0), Decoder(program.policy), times)
-    return by_id(engine.process(decoded, np.empty(0, np.int64), values.__getitem__).documents)
+    return engine.process(decoded, np.empty(0, np.int64), values.__getitem__).documents
 
 
 @pytest.mark.parametrize("size", [37, 400, 4_096])
@@ -87,3 +109,51 @@ def test_p_values_and_discoveries_are_those_of_the_embedded_engine(folder: Path)
     assert {"odd", "discovered"} <= fired
     for topic in TOPICS:
         assert found[topic] == expected[topic], topic
+
+
+def listings(records: list[Record], seed: int) -> list[Listing]:
+    """Entities go on a list and off it while the records come, some of them for a time only; a list file names a3."""
+    rng, found, offsets = random.Random(seed), [], Counter[int]()
+    times = [at for at, _ in records]
+    for at in sorted(rng.choice(times) + rng.randrange(-2, 3) for _ in range(150)):
+        account = rng.choice(["a1", "a2", "a3", "a4", "a5", "a6"])
+        until = iso(at + rng.randrange(0, 900)) if rng.random() < 0.5 else None
+        value = orjson.dumps({"until": until}) if rng.random() < 0.6 else None
+        partition = int(account[1:]) % 2
+        found.append((f"vip/{account}".encode(), value, partition, offsets[partition], at))
+        offsets[partition] += 1
+    return found
+
+
+def changes(documents: list[Json]) -> Counter[tuple[str, str, str]]:
+    """What the statuses about lists say, added up: several subtasks write one each."""
+    told: Counter[tuple[str, str, str]] = Counter()
+    for document in documents:
+        if document["kind"] == "lists_changed":
+            for what, number in document["detail"].items():
+                told[document["subject"], document["at"], what] += number
+    return +told
+
+
+@pytest.mark.parametrize("size", [41, 4_096])
+def test_lists_change_at_the_same_event_as_in_the_embedded_engine(folder: Path, size: int) -> None:
+    records = stream(1_500)
+    topic = listings(records, seed=size)
+    made = chain(folder)
+    for number, start in enumerate(range(0, len(records), size)):
+        batch = records[start : start + size]
+        # What a batch needs was read before; some of it comes again by the source, after what a start has read.
+        held = [one for one in topic if one[4] <= batch[-1][0]]
+        made.topic = held if number % 3 else made.topic
+        made.tell(held)
+        made.feed(batch)
+        if number % 3 == 1:
+            made.restart()
+    expected = outcome(records, folder, [], POLICY, topic)
+    assert sum(changes(expected["status"]).values()) > 100
+    without = by_id(outcome(records, folder, [], POLICY))
+    found, wanted = by_id(made.out.documents), by_id(expected)
+    assert wanted != without
+    for name in TOPICS:
+        assert found[name] == wanted[name], name
+    assert changes(made.out.documents["status"]) == changes(expected["status"])
