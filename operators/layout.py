@@ -78,7 +78,7 @@ class Cell:
             "age": [],
             "idle": [],
             "surprise": [("before", "<f8"), ("left", "<f8"), ("tick", "<i8"), ("counts", ("<u4", (2,)))],
-            "envelope": [("tick", "<i8"), ("sum", "<i8"), ("levels", ("<f8", (2,))), ("words", ("<u4", (41,)))],
+            "envelope": [("tick", "<i8"), ("sum", "<i8"), ("words", ("<u4", (45,)))],
         }
         if self.aggregate not in shapes:
             raise LayoutError(f"a row has no cell for {self.aggregate}")

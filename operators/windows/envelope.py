@@ -1,4 +1,4 @@
-"""envelope: how far a tick of an entity lies outside of what its level, its drift and the hour of the day let expect.
+"""envelope: how far a tick of an entity lies outside of what its level, its drift, the time of the day and the tick before let expect.
 
 `envelope_model` says what is learned and scored. Here events become ticks. The value of a tick is the number of events in it, or
 the sum or the mean of a column; a tick without events is a 0 of a count or a sum, and is no tick of a mean. A tick ends when the
@@ -16,21 +16,20 @@ import numpy as np
 
 from operators.plan import FeaturePlan
 from operators.windows.cells import Cells
-from operators.windows.envelope_model import HOURS, LEARNING, LONGEST_GAP, VIEWS, Model
+from operators.windows.envelope_model import LEARNING, LONGEST_GAP, SLOTS, VIEWS, WEEKDAY, WEEKEND, Model
 from operators.windows.segments import Bools, Floats, Ints, Segments
 from operators.windows.sums import LARGEST
 from operators.windows.ticks import Ticks
 
-HOUR_MS = 3_600_000
-DAY_MS = 24 * HOUR_MS
+DAY_MS = 86_400_000
 _FULLEST = 1 << 62
 """A tick's sum stops here: more than 60,000 events of the greatest value."""
 
-_LOW, _HIGH = HOURS, HOURS + VIEWS
-_REST = HOURS + 2 * VIEWS
-_MOVED, _LAST, _LOUDEST, _ANSWER = range(_REST, _REST + 4)
-_EVENTS, _TICKS, _HOURS = range(_REST + 4, _REST + 7)
-WORDS = _REST + 7
+_LOW, _HIGH = SLOTS, SLOTS + VIEWS
+_REST = SLOTS + 2 * VIEWS
+_FAST, _SLOW, _MOVED, _BEFORE, _TOGETHER, _SQUARE, _LOUDEST, _ANSWER = range(_REST, _REST + 8)
+_EVENTS, _TICKS, _KNOWN = range(_REST + 8, _REST + 11)
+WORDS = _REST + 11
 """Words of 32 bits in a row's cell."""
 
 
@@ -83,28 +82,29 @@ class _State:
 
     def __init__(self, feature: FeaturePlan, cells: Cells) -> None:
         self.feature = feature
-        self._fields = [f"{feature.fingerprint}.{name}" for name in ("tick", "sum", "levels", "words")]
-        self.tick, self.sum, levels, words = (cells.read(field) for field in self._fields)
+        self._fields = [f"{feature.fingerprint}.{name}" for name in ("tick", "sum", "words")]
+        self.tick, self.sum, words = (cells.read(field) for field in self._fields)
         self._words = words
         singles = words.view(np.float32)
         self.answer = singles[:, _ANSWER]
         self.events = words[:, _EVENTS].astype(np.int64)
-        since_and_hours = words[:, _HOURS].astype(np.int64)
+        since_and_known = words[:, _KNOWN].astype(np.int64)
         self.model = Model(
-            fast=levels[:, 0],
-            slow=levels[:, 1],
-            profile=singles[:, :HOURS],
+            fast=singles[:, _FAST],
+            slow=singles[:, _SLOW],
+            profile=singles[:, :SLOTS],
             low=singles[:, _LOW:_HIGH],
             high=singles[:, _HIGH:_REST],
             moved=singles[:, _MOVED],
-            last=singles[:, _LAST],
+            rest=singles[:, _BEFORE],
+            together=singles[:, _TOGETHER],
+            square=singles[:, _SQUARE],
             loudest=singles[:, _LOUDEST],
-            since=since_and_hours >> HOURS,
+            since=since_and_known >> SLOTS,
             ticks=words[:, _TICKS].astype(np.int64),
-            hours=since_and_hours & (1 << HOURS) - 1,
+            known=since_and_known & (1 << SLOTS) - 1,
             grain=1.0 if feature.column is None else 10.0**-feature.scale,
         )
-        self._levels = levels
 
     def open(self, seg: Ints, tick: Ints) -> None:
         """Opens `tick` in the segments `seg`, each of which occurs once, and ends what came before it."""
@@ -122,7 +122,7 @@ class _State:
 
     def _end(self, seg: Ints, last: Ints, tick: Ints) -> None:
         one = np.ones(len(seg), np.int64)
-        score = self.model.tick(seg, self._value(seg), self._hour(last), one)
+        score = self.model.tick(seg, self._value(seg), self._slot(last), one)
         if self.feature.of != "mean":
             for silence in (self._first_empty, self._other_empties):
                 silent, found = silence(seg, last, tick)
@@ -132,14 +132,14 @@ class _State:
     def _first_empty(self, seg: Ints, last: Ints, tick: Ints) -> tuple[Ints, Floats]:
         at = np.flatnonzero(tick - last > 1)
         one = np.ones(len(at), np.int64)
-        return at, self.model.tick(seg[at], np.zeros(len(at)), self._hour(last[at] + 1), one)
+        return at, self.model.tick(seg[at], np.zeros(len(at)), self._slot(last[at] + 1), one)
 
     def _other_empties(self, seg: Ints, last: Ints, tick: Ints) -> tuple[Ints, Floats]:
         at = np.flatnonzero(tick - last > 2)
         stop = tick[at]
         start = np.maximum(last[at] + 2, stop - LONGEST_GAP)
         spent = self._spent(start, stop)
-        return at, self.model.tick(seg[at], np.zeros(len(at)), self._hour(stop - 1), stop - start, spent)
+        return at, self.model.tick(seg[at], np.zeros(len(at)), self._slot(stop - 1), stop - start, spent)
 
     def _value(self, seg: Ints) -> Floats:
         events = self.events[seg].astype(np.float64)
@@ -148,12 +148,14 @@ class _State:
         sums = self.sum[seg] / 10.0**self.feature.scale
         return sums / events if self.feature.of == "mean" else sums
 
-    def _hour(self, tick: Ints) -> Ints:
-        hour: Ints = tick * self.feature.tick_ms // HOUR_MS % HOURS
-        return hour
+    def _slot(self, tick: Ints) -> Ints:
+        """The slot in which a tick begins."""
+        time = tick * self.feature.tick_ms
+        weekend, rest = _days(time // DAY_MS)[2], time % DAY_MS
+        return np.where(weekend, WEEKDAY + rest * WEEKEND // DAY_MS, rest * WEEKDAY // DAY_MS)
 
     def _spent(self, start: Ints, stop: Ints) -> Ints:
-        """How many of the ticks [start, stop) lie in each hour of the day: the time that they share, in whole ticks."""
+        """How many of the ticks [start, stop) lie in each slot: the time that they share, in whole ticks."""
         tick_ms = self.feature.tick_ms
         spent: Ints = (_shared(stop * tick_ms) - _shared(start * tick_ms)) // tick_ms
         return spent
@@ -162,14 +164,25 @@ class _State:
         most, model = np.iinfo(np.uint32).max, self.model
         self._words[:, _EVENTS] = np.minimum(self.events, most)
         self._words[:, _TICKS] = np.minimum(model.ticks, most)
-        self._words[:, _HOURS] = model.since << HOURS | model.hours
-        for field, values in zip(self._fields, (self.tick, self.sum, self._levels, self._words), strict=True):
+        self._words[:, _KNOWN] = model.since << SLOTS | model.known
+        for field, values in zip(self._fields, (self.tick, self.sum, self._words), strict=True):
             cells.write(field, values)
 
 
+def _days(day: Ints) -> tuple[Ints, Ints, Bools]:
+    """Weekdays and days of weekends before a day, both counted from the same one; and whether it is of a weekend."""
+    weeks, of_week = np.divmod(day + 3, 7)  # the first day of 1970 was a Thursday
+    weekends = weeks * 2 + np.maximum(of_week - 5, 0)
+    return day - weekends, weekends, of_week >= 5
+
+
 def _shared(time: Ints) -> Ints:
-    """Milliseconds of each hour of the day since 1970 up to `time`; rows are times."""
-    days, rest = time // DAY_MS, time % DAY_MS
-    opens = np.arange(HOURS) * HOUR_MS
-    shared: Ints = days[:, None] * HOUR_MS + np.clip(rest[:, None] - opens, 0, HOUR_MS)
-    return shared
+    """Milliseconds of each slot up to `time`, counted from the same time; rows are times."""
+    weekdays, weekends, weekend = _days(time // DAY_MS)
+    rest = (time % DAY_MS)[:, None]
+    slots = []
+    for number, days, today in ((WEEKDAY, weekdays, ~weekend), (WEEKEND, weekends, weekend)):
+        length = DAY_MS // number
+        opened = np.clip(rest - np.arange(number) * length, 0, length)
+        slots.append(days[:, None] * length + np.where(today[:, None], opened, 0))
+    return np.concatenate(slots, axis=1)

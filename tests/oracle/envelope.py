@@ -1,13 +1,13 @@
 """How far each tick of an entity lies outside of what is normal for it, one event at a time, in plain Python."""
 
-import math
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import numpy as np
 
 DAY = 86_400_000
-HOUR = 3_600_000
-WEIGHTS = (1.0, 1.5, 1.5, 3.0, 3.0)
+HALF_HOUR = 1_800_000
+WEIGHTS = (1.0, 1.5, 3.0, 1.0, 1.0)
 
 
 def single(x: float) -> float:
@@ -26,10 +26,12 @@ class _Key:
     fast: float = 0.0
     slow: float = 0.0
     moved: float = 0.0
-    last: float = 0.0
+    rest: float = 0.0
+    together: float = 0.0
+    square: float = 0.0
     low: list[float] = field(default_factory=list)
     high: list[float] = field(default_factory=list)
-    hours: dict[int, float] = field(default_factory=dict)
+    usual: dict[str, float] = field(default_factory=dict)
     loudest: float = 0.0
     since: int = 0
 
@@ -77,24 +79,33 @@ class EnvelopeOracle:
             key.answer = 0.0 if key.ticks > 100 and not scores else None
         key.tick, key.values = now, []
 
-    def _hour(self, tick: int) -> int:
-        return tick * self.tick_ms // HOUR % 24
+    def _slot(self, time: int) -> str:
+        """Weekday or weekend, and when it begins: every hour and a half, or every three."""
+        date = datetime.fromtimestamp(time / 1000, UTC)
+        minutes = date.hour * 60 + date.minute
+        if date.weekday() >= 5:
+            return f"weekend {minutes // 180 * 180}"
+        return f"weekday {minutes // 90 * 90}"
+
+    def _usual(self, key: _Key, slot: str) -> float:
+        return key.usual.get(slot, key.usual.get(slot.replace("weekend", "weekday"), key.slow))
 
     def _step(self, key: _Key, y: float, ticks: list[int], rest: bool = False) -> float | None:
         n, r = key.ticks, len(ticks)
         if n == 0:
             key.fast = key.slow = y
-            key.last = single(y)
-        for name, rate in (("fast", 0.01), ("slow", 0.003)):
-            mean = getattr(key, name)
-            for i in range(n, n + r):
-                mean += (y - mean) * (max(rate, 1 / (i + 1)) if i < int(1 / rate) else rate)
-            setattr(key, name, mean)
-        key_moved = key.moved + (abs(y - key.last) - key.moved) / min(n + 1, 50)
-        key_moved *= 0.98 ** (r - 1)
-        hour = self._hour(ticks[-1])
-        usual = key.hours.get(hour, key.slow)
-        views = [y, key.fast, y - usual, key.fast - key.slow, key_moved]
+        fast = self._mean(key.fast, y, 0.01, n, r)
+        slow = self._mean(key.slow, y, 0.003, n, r)
+        key.slow = slow
+        left = y - self._usual(key, self._slot(ticks[-1] * self.tick_ms))
+        before = key.rest if r == 1 else left
+        carried = min(max(key.together / key.square, 0.0), 1.0) * before if key.square > 0 else 0.0
+        jump = left - carried
+        for _ in range(r):
+            key.together += 0.005 * (left * before - key.together)
+            key.square += 0.005 * (before * before - key.square)
+        moved = self._mean(key.moved, abs(jump), 0.02, n, r)
+        views = [y, left, fast - slow, jump, moved]
         if n == 0:
             key.low, key.high = list(views), list(views)
         score, grain = 0.0, 1.0 if self.of == "count" else 10.0**-self.scale
@@ -102,11 +113,12 @@ class EnvelopeOracle:
             low, high = key.low[j], key.high[j]
             outside = max(u - high, 0.0) + max(low - u, 0.0)
             score += WEIGHTS[j] * outside / (high - low + 0.03 * abs(key.slow) + grain)
-            narrower = (high - low) * (1 - (1 - 6e-5) ** r) / 2
+            narrower = (high - low) * (1 - (1 - 3e-5) ** r) / 2
             key.high[j] = single(high + 0.7 * max(u - high, 0.0) - narrower)
             key.low[j] = single(low - 0.7 * max(low - u, 0.0) + narrower)
         self._learn(key, y, ticks, n, rest)
-        key.moved, key.last = single(key_moved), single(y)
+        key.fast, key.slow, key.moved, key.rest = single(fast), single(slow), single(moved), single(left)
+        key.together, key.square = single(key.together), single(key.square)
         key.ticks = n + r
         since = key.since + r
         score = min(score, 1000.0)
@@ -121,25 +133,26 @@ class EnvelopeOracle:
             key.since = min(since, 21)
         return None if result is None else single(result)
 
+    @staticmethod
+    def _mean(mean: float, y: float, rate: float, seen: int, more: int) -> float:
+        for i in range(seen, seen + more):
+            mean += (y - mean) * (1 / (i + 1) if i < int(1 / rate) else rate)
+        return mean
+
     def _learn(self, key: _Key, y: float, ticks: list[int], n: int, rest: bool) -> None:
         if not rest:
-            hour = self._hour(ticks[0])
-            usual = key.hours.get(hour)
-            key.hours[hour] = single(y if usual is None else usual + max(0.01, 24 / (n + 24)) * (y - usual))
+            slot = self._slot(ticks[0] * self.tick_ms)
+            usual = key.usual.get(slot)
+            key.usual[slot] = single(y if usual is None else usual + max(0.01, 24 / (n + 24)) * (y - usual))
             return
         start, stop = ticks[0] * self.tick_ms, (ticks[-1] + 1) * self.tick_ms
-        shared = [0] * 24
+        shared: dict[str, int] = {}
         at = start
         while at < stop:
-            upto = min(stop, (at // HOUR + 1) * HOUR)
-            shared[at // HOUR % 24] += upto - at
+            upto = min(stop, (at // HALF_HOUR + 1) * HALF_HOUR)
+            shared[self._slot(at)] = shared.get(self._slot(at), 0) + upto - at
             at = upto
-        for hour in range(24):
-            times = self._whole(start, stop, hour, shared[hour])
-            if times:
-                usual = key.hours.get(hour)
-                key.hours[hour] = single(y if usual is None else y + (usual - y) * 0.99**times)
-
-    def _whole(self, start: int, stop: int, hour: int, shared: int) -> int:
-        assert math.isclose(stop - start, (stop - start) // self.tick_ms * self.tick_ms)
-        return shared // self.tick_ms
+        for slot, time in shared.items():
+            if times := time // self.tick_ms:
+                usual = key.usual.get(slot)
+                key.usual[slot] = single(y if usual is None else y + (usual - y) * 0.99**times)
