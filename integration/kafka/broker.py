@@ -21,6 +21,8 @@ from integration.processes import Started, free_ports, port_is_free, start, tail
 
 _STATE = "broker.json"
 _READY_S = 90
+_FREED_S = 20
+"""How long the ports of a broker that was killed may stay taken: its process is gone before all its threads are."""
 _HEAP = "512m"
 
 _LOG4J = """\
@@ -78,13 +80,14 @@ def start_broker(
     transaction_max_timeout_ms: int = 900_000,
     settings: Mapping[str, str] | None = None,
 ) -> Broker:
-    """Starts a broker and returns when it answers, about 4 s; a running one is returned as it is.
+    """Starts a broker and returns when it answers, about 4 s; a running one is returned as it is. One that is ending is
+    waited for.
 
     `port` 0: the one of the last start in this folder, else a free one. `settings` are lines of server.properties that
     override ours. Raises BrokerError with the end of the broker's log.
     """
     found = find_broker(folder)
-    if found and found.alive:
+    if found and _answers(found):
         return found
     java = find_java()
     folder = folder.absolute()
@@ -114,8 +117,14 @@ def find_broker(folder: Path) -> Broker | None:
 
 
 def _ports(port: int, last: Broker | None) -> tuple[int, int]:
-    if last and port in (0, last.port) and port_is_free(last.port) and port_is_free(last.controller_port):
-        return last.port, last.controller_port
+    if last and port in (0, last.port):
+        deadline = time.monotonic() + _FREED_S
+        while not (port_is_free(last.port) and port_is_free(last.controller_port)):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        else:
+            return last.port, last.controller_port
     client, controller = free_ports(2)
     if port and not port_is_free(port):
         raise BrokerError(f"port {port} of 127.0.0.1 is taken. Name another one, or leave it out to get a free one.")
@@ -188,16 +197,28 @@ def _save(broker: Broker) -> None:
 
 
 def _await(broker: Broker) -> None:
+    try:
+        if not _answers(broker):
+            raise BrokerError(f"the broker ended. {broker.log} ends with:\n{tail_of(broker.log)}")
+    except BrokerError:
+        broker.kill()
+        raise
+
+
+def _answers(broker: Broker) -> bool:
+    """True when it answers, now or soon; False when its process ends. Raises BrokerError when it does neither."""
     deadline = time.monotonic() + _READY_S
     logger = logging.getLogger("kafka")
     level = logger.level
     logger.setLevel(logging.CRITICAL)  # refused connections are what waiting looks like
     try:
-        while not answers(broker.address):
-            if not broker.alive or time.monotonic() > deadline:
-                why = "ended" if not broker.alive else f"did not answer within {_READY_S} s"
-                broker.kill()
-                raise BrokerError(f"the broker {why}. {broker.log} ends with:\n{tail_of(broker.log)}")
+        while broker.alive:
+            if answers(broker.address):
+                return True
+            if time.monotonic() > deadline:
+                end = tail_of(broker.log)
+                raise BrokerError(f"the broker did not answer within {_READY_S} s. {broker.log} ends with:\n{end}")
             time.sleep(0.1)
+        return False
     finally:
         logger.setLevel(level)

@@ -1,7 +1,10 @@
 """Topics on a real broker: made right, found different, never changed behind one's back; the timeline's id."""
 
+import signal
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -119,3 +122,28 @@ def test_a_broker_that_was_killed_comes_back_with_its_data(jars: Jars, broker: B
     again = start_broker(broker.folder, jars)
     assert again.address == broker.address
     assert read_timeline(again.address, f"{prefix}.config") == timeline
+
+
+def test_a_broker_that_is_still_ending_is_waited_for_and_its_ports_stay(jars: Jars, tmp_path: Path) -> None:
+    first = start_broker(tmp_path, jars)
+    first.process.send(signal.SIGKILL)  # and nobody waits
+    again = start_broker(tmp_path, jars)
+    try:
+        assert again.alive and again.process != first.process
+        assert (again.port, again.controller_port) == (first.port, first.controller_port)
+    finally:
+        again.stop()
+
+
+def test_a_port_that_somebody_else_took_meanwhile_is_not_waited_for_for_ever(
+    jars: Jars, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integration.kafka.broker._FREED_S", 0.5)
+    first = start_broker(tmp_path, jars)
+    first.stop()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first.port))
+        other.listen()
+        again = start_broker(tmp_path, jars)
+        again.stop()
+    assert again.port != first.port
