@@ -18,7 +18,8 @@ from integration.kafka.config_topic import append as append_to_topic
 from integration.kafka.following import FollowedTopic
 from integration.kafka.properties import ClientProperties
 from integration.kafka.topics import CONFIG, OUTPUTS
-from jobs.cli.shared import CommandError, compile_document, parse_time
+from jobs.cli.shared import CommandError, parse_time
+from jobs.policies import Policies
 from operators.plan import Program
 from schemas.cloudevents import iso
 from schemas.config import ConfigError, parse_config
@@ -44,7 +45,7 @@ def effective(effective_at: str | None, in_: str | None) -> str | None:
     return None if effective_at is None else iso(parse_time(effective_at))
 
 
-def published(config: str, properties: ClientProperties | None) -> Program | None:
+def published(config: str, properties: ClientProperties | None, policies: Policies) -> Program | None:
     """The last policy of a log that compiles; None when it has none, or the log is a file that does not exist."""
     if not is_kafka(config) and not Path(config).exists():
         return None
@@ -57,7 +58,7 @@ def published(config: str, properties: ClientProperties | None) -> Program | Non
         try:
             record = parse_config(line.data)
             if record.kind == "policy":
-                return compile_document(record.value)
+                return policies.of_document(record.value)
         except Exception:  # a record that no job took either
             continue
     return None

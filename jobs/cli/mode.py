@@ -18,7 +18,7 @@ from integration.kafka.properties import ClientProperties
 from jobs.cli.config_log import append, ask, effective, open_log, prepared, published
 from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
 from jobs.cli.shadow import shadow_lines
-from jobs.cli.shared import CommandError, compile_document, load_program, mendable, parse_time
+from jobs.cli.shared import CommandError, RegistryOption, mendable, parse_time
 from jobs.policies import Policies
 from operators.modes import standing
 from operators.timeline import Timeline
@@ -60,6 +60,7 @@ def set_command(
         typer.Option("--in", help="In force so long from now, for example 2s: all subtasks then switch at one event."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when every subtask of the job has it (Kafka).")] = False,
+    registry: RegistryOption = None,
     client_properties: Properties = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a rule goes live.")] = False,
 ) -> None:
@@ -73,7 +74,7 @@ def set_command(
     moment = effective(effective_at, in_)
     properties = load_properties(client_properties)
     with mendable(), kafka_errors():
-        known = _rules(config, properties)
+        known = _rules(config, properties, registry)
     value: dict[str, object]
     if rule == "*":
         if mode not in ("shadow", "clear"):
@@ -82,7 +83,7 @@ def set_command(
     else:
         if not _MODE.fullmatch(mode):
             raise CommandError(f"error: {mode!r} is not a mode: off, shadow, live, or 'live N%' with N from 0 to 100")
-        value = {"mode": mode, "digest": known.digest(rule) if known else None}
+        value = {"mode": mode, "digest": known.digest(rule, mode) if known else None}
     record = {
         "key": f"mode/{rule}",
         "value": value,
@@ -117,30 +118,41 @@ class _Rules:
     digests: dict[str, str]
     whose: str
     seen: Seen | None = None
+    models: tuple[str, ...] = ()
+    """Models that could not be looked at: the digests are not those that the job has."""
 
-    def digest(self, rule: str) -> str:
+    def digest(self, rule: str, mode: str) -> str | None:
+        """Of the rule as the job has it. None, for the rule as it is in force then, where that is not known and the mode
+        lets nothing act."""
         if rule not in self.digests:
             hint = did_you_mean(rule, self.digests)
             raise CommandError(
                 f"error: {self.whose}, has no rule {rule}"
                 + (f"; {hint}" if hint else f". It has {', '.join(self.digests)}.")
             )
-        return self.digests[rule]
+        if not self.models:
+            return self.digests[rule]
+        if mode.startswith("live"):
+            raise CommandError(
+                f"error: {self.whose}, has models ({', '.join(self.models)}), which say what version of {rule} may act: "
+                "give --registry DIR, the one that the job has"
+            )
+        return None
 
 
-def _rules(config: str, properties: ClientProperties | None) -> _Rules | None:
+def _rules(config: str, properties: ClientProperties | None, registry: Path | None) -> _Rules | None:
     """None where nothing is known of the rules: the job says then whether there is such a rule."""
     if not is_kafka(config):
         seen = read_seen(Path(config))
         if seen is not None:
             digests = {name: rule.digest for name, rule in seen.rules.items()}
             return _Rules(digests, f"policy {seen.policy}, which last ran with {config}", seen)
-    program = published(config, properties)
+    program = published(config, properties, Policies.over(registry))
     if program is None:
         return None
-    return _Rules(
-        {r.name: r.digest for r in program.rules}, f"policy {program.name}, the last one published to {config}"
-    )
+    digests = {rule.name: rule.digest for rule in program.rules}
+    whose = f"policy {program.name}, the last one published to {config}"
+    return _Rules(digests, whose, models=() if registry else tuple(program.models))
 
 
 def _show_shadow(rule: str, config: str, known: _Rules | None, properties: ClientProperties | None) -> None:
@@ -169,15 +181,17 @@ def list_command(
         ),
     ] = None,
     at: Annotated[str | None, typer.Option(help="As of this time; without it after all records.")] = None,
+    registry: RegistryOption = None,
     client_properties: Properties = None,
 ) -> None:
     """Show the mode of each rule, who set it and why."""
     moment = None if at is None else parse_time(at)
     with mendable(), kafka_errors():
-        program = load_program(policy)
+        policies = Policies.over(registry)
+        program = policies.load(policy)
         source = open_log(config, load_properties(client_properties)) if config else None
         timeline = Timeline(
-            program, compile_document, source.timeline if source else "0", source is not None, Policies().choose
+            program, policies.of_document, source.timeline if source else "0", source is not None, policies.choose
         )
         records: dict[str, tuple[str, str]] = {}
         timed: set[int] = set()
@@ -230,5 +244,8 @@ def list_command(
             f"{untimed} {having} no time: a job has one in force from where it reads it; shown is a job that starts with this log",
             file=sys.stderr,
         )
+    if program.models and registry is None:
+        models = ", ".join(program.models)
+        print(f"rules over models ({models}) may be shown as changed: give --registry DIR", file=sys.stderr)
     for message in refused:
         print(f"refused: {message}", file=sys.stderr)

@@ -10,7 +10,8 @@ import typer
 from jobs.cli.config_log import append, ask, effective, published
 from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
 from jobs.cli.policy_changes import policy_changes
-from jobs.cli.shared import CommandError, compile_document, load_program, mendable
+from jobs.cli.shared import CommandError, RegistryOption, mendable
+from jobs.policies import Policies
 from operators.config_records import RefusedError, fits
 from operators.plan import Program
 from schemas.cloudevents import iso
@@ -34,22 +35,25 @@ def command(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when every subtask of the job has it (Kafka).")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a rule acts that was not live.")] = False,
+    registry: RegistryOption = None,
     client_properties: Properties = None,
 ) -> None:
     """Show what a policy changes against the last one that was published, and append it to a config log.
 
     A policy that is not sound, or that a running job could not take up, is refused before it is sent. A changed rule is
-    shadow until its mode is set again.
+    shadow until its mode is set again. A policy with models needs the registry that the job has.
     """
     if not reason.strip():
         raise CommandError("error: --reason is empty. Say why, for whoever reads the log after an incident.")
     properties = load_properties(client_properties)
     with mendable(), kafka_errors():
-        program = load_program(policy)
-        before = published(config, properties)
+        policies = Policies.over(registry)
+        program = policies.load(policy)
+        policies.require(program)
+        before = published(config, properties, policies)
     print("\n".join(_changes(before, program)))
     value = program.policy.model_dump(mode="json", exclude_defaults=True)
-    if compile_document(value).digest != program.digest:
+    if policies.of_document(value).digest != program.digest:
         raise AssertionError("the policy as it is sent is not the policy that was checked")
     acting = _would_act(before, program)
     if acting:

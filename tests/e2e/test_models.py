@@ -239,6 +239,41 @@ def test_publishing_that_goes_wrong_writes_nothing(shop: Shop, registry: Path, c
     assert not log.exists()
 
 
+def test_a_policy_with_models_is_published_and_its_rules_set_live_with_the_registry(
+    shop: Shop, registry: Path
+) -> None:
+    """Which columns a version reads is part of what its rules mean, and stands in the registry."""
+    log = shop.folder / "config.jsonl"
+    say = ("--config", log, "--by", "ann", "--reason", "r")
+    models = ("--registry", registry)
+    assert error(shop, "publish", shop.policy, *say, "--yes") == (
+        "error: policy shop has models (fraud@1), and no registry is given: give --registry DIR"
+    )
+    assert not log.exists()
+    shop.change(("mode: live, warmup: ignore}", "mode: shadow, warmup: ignore}"))
+    assert "is published" in shop.watchgate("publish", shop.policy, *say, *models, "--yes").out
+    assert error(shop, "mode", "set", "risky", "live", *say, "--yes") == (
+        f"error: policy shop, the last one published to {log}, has models (fraud), which say what version of risky may "
+        "act: give --registry DIR, the one that the job has"
+    )
+    for mode, more in (("off", ()), ("live", models)):  # what lets nothing act needs no registry, for whoever is in haste
+        assert f"risky is set to {mode}" in shop.watchgate("mode", "set", "risky", mode, *say, *more, "--yes").out
+    digests = [orjson.loads(line)["value"].get("digest") for line in log.read_bytes().splitlines()[2:]]
+    assert digests[0] is None and digests[1] is not None
+    shop.run(shop.write(EVENTS), "out", *models, "--config", log)
+    acted = {v["event_id"] for v in shop.read("verdicts") if any(r["rule"] == "risky" for r in v["rules"])}
+    assert acted == {f"p{i}" for i in range(4, 10)}
+    shown = shop.watchgate("mode", "list", shop.policy, "--config", log, *models)
+    assert re.search(r"risky +live +ann", shown.out) and "changed" not in shown.err
+
+
+def test_publishing_a_policy_whose_model_does_not_fit_sends_nothing(shop: Shop, registry: Path) -> None:
+    log = shop.folder / "config.jsonl"
+    shop.change(("fraud: {version: 1}", "fraud: {version: 7}"))
+    told = error(shop, "publish", shop.policy, "--config", log, "--reason", "r", "--registry", registry, "--yes")
+    assert "has no version 7 of fraud" in told and not log.exists()
+
+
 def test_showing_that_goes_wrong(shop: Shop, registry: Path) -> None:
     assert error(shop, "models", "show", "fraud", "--registry", registry, "--at", "accuracy=1") == (
         "error: --at takes precision=, recall= or alerts_per_day= and a number above 0, not 'accuracy=1'"
