@@ -8,15 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from operators.discoveries import Discoveries
-from operators.hashing import hash_bytes
+from operators.hashing import hash_all, hash_bytes
 from operators.layout import HEAD
 from operators.plan import TestPlan
 from operators.reservoir import Reservoir
 from operators.scatter import Part, hash_name
-from operators.shards import SHARDS, shards_of, split
+from operators.shards import SHARDS, shards_of, split, spread
 from operators.store import Store
 
 Floats = npt.NDArray[np.float64]
@@ -112,7 +111,7 @@ class Calibration:
 
 def homes(keys: Sequence[bytes]) -> npt.NDArray[np.int64]:
     """The shard that each key of a store belongs to: an entity's own, or the one that a key of this module names."""
-    shards = shards_of(pl.Series(keys, dtype=pl.Binary))
+    shards = spread(hash_all(keys), SHARDS)
     for place in [i for i, key in enumerate(keys) if key[:1] == _MARK]:
         shards[place] = int(keys[place].rpartition(b"/")[2])
     return shards

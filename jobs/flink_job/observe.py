@@ -18,7 +18,7 @@ from pyflink.datastream.state import MapStateDescriptor
 from jobs.flink_job.facts import JobFacts, Subtask
 from jobs.flink_job.list_feed import follow_lists, read_to_end
 from jobs.flink_job.lists import mark
-from jobs.flink_job.map_store import KeyedMap, KeySwitch, ShardedStore, walks_last
+from jobs.flink_job.map_store import KeyedMap, KeySwitch, PlainMap, ShardedStore, walks_last
 from jobs.flink_job.members import KindMembers, without_lists
 from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import Answer, ListShare, Share, packed
@@ -147,10 +147,11 @@ class Observe(KeyedProcessFunction):
         self.kinds: dict[str, Kind] = {}
         self.switch = KeySwitch(runtime_context)
         self.lasting = walks_last(runtime_context)
-        self.rows, self.notes, self.listed, by_topic = (
+        rows, self.notes, self.listed, by_topic = (
             runtime_context.get_map_state(MapStateDescriptor(name, Types.STRING(), Types.PICKLED_BYTE_ARRAY()))
             for name in ("rows", "notes", "listed", "members")
         )
+        self.rows = PlainMap(rows)
         self.members = self._members(by_topic)
 
     def _members(self, state: Any) -> dict[str, KindMembers]:

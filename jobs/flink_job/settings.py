@@ -9,7 +9,8 @@ from pyflink.java_gateway import get_gateway
 
 from jobs.flink_job.shards import MAX_PARALLELISM
 
-_BATCH = 4_096
+_BATCH = 16_384
+"""Rows of a batch where there is a backlog. Below that the time of a bundle decides, and so the latency."""
 
 REQUIRED = {
     "python.execution-mode": "thread",
@@ -22,7 +23,7 @@ DEFAULTS = {
     "python.fn-execution.arrow.batch.size": str(_BATCH),
     # With equal sizes the source waits while a bundle is worked on.
     "python.fn-execution.bundle.size": str(4 * _BATCH),
-    "python.fn-execution.bundle.time": "30",
+    "python.fn-execution.bundle.time": "60",
     "execution.buffer-timeout.interval": "5 ms",
     # Watermarks only tell what can be swept. A partition without records does not hold them back for longer.
     "pipeline.auto-watermark-interval": "1 s",
