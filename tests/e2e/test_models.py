@@ -239,9 +239,7 @@ def test_publishing_that_goes_wrong_writes_nothing(shop: Shop, registry: Path, c
     assert not log.exists()
 
 
-def test_a_policy_with_models_is_published_and_its_rules_set_live_with_the_registry(
-    shop: Shop, registry: Path
-) -> None:
+def test_a_policy_with_models_is_published_and_its_rules_set_live_with_the_registry(shop: Shop, registry: Path) -> None:
     """Which columns a version reads is part of what its rules mean, and stands in the registry."""
     log = shop.folder / "config.jsonl"
     say = ("--config", log, "--by", "ann", "--reason", "r")
@@ -256,7 +254,10 @@ def test_a_policy_with_models_is_published_and_its_rules_set_live_with_the_regis
         f"error: policy shop, the last one published to {log}, has models (fraud), which say what version of risky may "
         "act: give --registry DIR, the one that the job has"
     )
-    for mode, more in (("off", ()), ("live", models)):  # what lets nothing act needs no registry, for whoever is in haste
+    for mode, more in (
+        ("off", ()),
+        ("live", models),
+    ):  # what lets nothing act needs no registry, for whoever is in haste
         assert f"risky is set to {mode}" in shop.watchgate("mode", "set", "risky", mode, *say, *more, "--yes").out
     digests = [orjson.loads(line)["value"].get("digest") for line in log.read_bytes().splitlines()[2:]]
     assert digests[0] is None and digests[1] is not None
