@@ -17,7 +17,7 @@ import polars as pl
 
 from integration.config_log import ConfigLine
 from operators.act import Actor
-from operators.batch import Batch, DeadRecord
+from operators.batch import Batch, DeadRecord, Origin
 from operators.clock import Mask, RunningClock
 from operators.config_records import Choose
 from operators.cooldowns import Cooldowns
@@ -57,6 +57,8 @@ class Outcome:
 
     documents: dict[str, list[Document]] = field(default_factory=dict)
     observed: list[tuple[Stamped, Observed]] = field(default_factory=list)
+    unread: list[tuple[Origin, DeadRecord]] = field(default_factory=list)
+    """Records of the labels that are none, each with the first event that would have seen it."""
 
     def add(self, topic: str, document: Document) -> None:
         self.documents.setdefault(topic, []).append(document)
@@ -68,8 +70,8 @@ class Labels(Protocol):
     kinds: tuple[str, ...]
     """Entity kinds that a label may name."""
 
-    def until(self, ingest_ms: int) -> tuple[pl.DataFrame, list[DeadRecord]]:
-        """The labels that are known at a moment of the ingest clock, each once, and the records that are none."""
+    def until(self, ingest_ms: int) -> tuple[pl.DataFrame, list[tuple[int, DeadRecord]]]:
+        """The labels that are known at a moment of the ingest clock, each once, and the records that are none, with their moments."""
         ...
 
 
@@ -240,13 +242,13 @@ class Engine:
         for part in stamped if self.recent.capacity else ():
             refused += self._drop_repeats(part)
         self._spent("repeats", started)
-        dead = [*broken, *batch.dead, *_with_payload(decoded, refused, payload)]
-        for record in _in_order(decoded, dead):
-            outcome.add("deadletter", dead_letter(self.base.name, record))
-        self.counts["dead"] += len(dead)
         for part in stamped:
             for piece in self._pieces(part):
                 self._run(piece, outcome)
+        dead = _in_order(decoded, [*broken, *batch.dead, *_with_payload(decoded, refused, payload)], outcome.unread)
+        for record in dead:
+            outcome.add("deadletter", dead_letter(self.base.name, record))
+        self.counts["dead"] += len(dead)
         return outcome
 
     def follow_members(self, members: Members, stands: Callable[[str, bytes], bool]) -> None:
@@ -323,10 +325,10 @@ class Engine:
 
     def _take_labels(self, labels: Labels, part: Stamped, outcome: Outcome) -> Changes:
         """What the labels change that are known at the part's last event."""
-        due, dead = labels.until(int(part.frame["ingest_time"].to_physical()[-1]))
-        for record in dead:
-            outcome.add("deadletter", dead_letter(self.base.name, record))
-        self.counts["dead"] += len(dead)
+        ingest = part.frame["ingest_time"].to_physical().to_numpy()
+        due, dead = labels.until(int(ingest[-1]))
+        rows = np.searchsorted(ingest, [moment for moment, _ in dead], side="left").tolist()
+        outcome.unread += [(part.origin(row), record) for row, (_, record) in zip(rows, dead, strict=True)]
         changes, counts = self.desk.take(due, labels.kinds)
         self.counts.update(counts)
         return changes
@@ -427,16 +429,19 @@ def _with_payload(
         yield replace(record, payload=payload(rows[source, record.origin.offset]))
 
 
-def _in_order(decoded: Decoded, dead: list[DeadRecord]) -> list[DeadRecord]:
-    """Dead records of several stages in the order in which their records arrived, however the batch was cut."""
-    if len(dead) < 2:
-        return dead
+def _in_order(
+    decoded: Decoded, dead: list[DeadRecord], labels: Sequence[tuple[Origin, DeadRecord]]
+) -> list[DeadRecord]:
+    """Dead records of several stages in the order in which their records arrived, however the batch was cut; those of labels
+    before the event that they come with.
+    """
+    if len(dead) + len(labels) < 2:
+        return [*dead, *(record for _, record in labels)]
     index, offsets = decoded.frame["__source"].to_numpy(), decoded.frame["__offset"].to_numpy()
     arrival = {record.origin: row for record, row in zip(decoded.dead, decoded.dead_rows, strict=False)}
     files = {source: (decoded.rows[index == n], offsets[index == n]) for n, source in enumerate(decoded.sources)}
 
-    def place(record: DeadRecord) -> tuple[int, int]:
-        origin = record.origin
+    def place(origin: Origin) -> tuple[int, int]:
         if origin in arrival:
             return arrival[origin], origin.offset
         # A row that is no record of the call (a broken table row) stands behind the last one before it in its file.
@@ -444,4 +449,6 @@ def _in_order(decoded: Decoded, dead: list[DeadRecord]) -> list[DeadRecord]:
         before = int(np.searchsorted(read, origin.offset, side="right"))
         return (int(rows[before - 1]) if before else -1), origin.offset
 
-    return sorted(dead, key=place)
+    placed = [((place(event), 0), record) for event, record in labels]
+    placed += [((place(record.origin), 1), record) for record in dead]
+    return [record for _, record in sorted(placed, key=lambda one: one[0])]

@@ -64,13 +64,14 @@ class LabelFeed:
             source, used = self._start, self._skip
         return {"source": source, "used": used, "clock": self._clock, "reached": self._reached}
 
-    def until(self, ingest_ms: int) -> tuple[pl.DataFrame, list[DeadRecord]]:
-        """Labels that are known at `ingest_ms`, with `at_ms`, when each is counted; and records that are none.
+    def until(self, ingest_ms: int) -> tuple[pl.DataFrame, list[tuple[int, DeadRecord]]]:
+        """Labels that are known at `ingest_ms`, with `at_ms`, when each is counted; and records that are none, each with
+        when the label behind it is counted, or the one before it where it is the last.
 
         Each is given once. Raises SourceError where the file breaks.
         """
         frames: list[pl.DataFrame] = []
-        dead: list[DeadRecord] = []
+        dead: list[tuple[int, DeadRecord]] = []
         while self._load():
             ahead = self._ahead
             assert ahead is not None
@@ -83,7 +84,7 @@ class LabelFeed:
             ahead.used += due
             whole = ahead.used == ahead.labels.height
             dead += [
-                record
+                (int(at[rank - first]) if rank < ahead.used else self._clock, record)
                 for record, rank in zip(ahead.dead, ahead.ranks, strict=True)
                 if rank >= first and (rank < ahead.used or whole)
             ]
@@ -124,14 +125,13 @@ class LabelFeed:
         return self._decoder.table(chunk.table, chunk.offsets, origin, chunk.text, self.horizon_ms, chunk.payload)
 
 
-def check_labels(program: Program, given: bool) -> None:
-    """Raises EngineError where a policy reads labels and none are given: every answer would be NULL."""
+def check_labels(program: Program, given: bool, mend: str = "Name their file with --labels.") -> None:
+    """Raises EngineError where a policy reads labels and none are given: every answer would be NULL. `mend`: what to do."""
     if given or not program.labels:
         return
     label, features = next(iter(program.labels.items()))
     raise EngineError(
-        f"policy {program.name} reads label.{label} (feature {', '.join(features)}), and no labels are given. "
-        "Name their file with --labels."
+        f"policy {program.name} reads label.{label} (feature {', '.join(features)}), and no labels are given. {mend}"
     )
 
 

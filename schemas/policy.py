@@ -285,6 +285,8 @@ class TestSpec(Document):
 
     given: Annotated[str, Field(min_length=1, examples=["events.jsonl"])]
     """The data file, beside the policy."""
+    labels: Annotated[str | None, Field(min_length=1, examples=["labels.jsonl"])] = None
+    """The file of labels, beside the policy, where a feature reads labels."""
     expect: Annotated[dict[Name, Annotated[int, Field(strict=True, ge=0)]], Field(examples=["{some_rule: 1}"])]
     """Events for which each rule fires."""
 

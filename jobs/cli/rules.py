@@ -10,7 +10,9 @@ from integration.logs import configure_logs
 from integration.sources import SourceError
 from jobs.cli.policy_changes import policy_changes
 from jobs.cli.shared import CommandError, RegistryOption, load_program, mendable
+from jobs.engine import EngineError
 from jobs.explaining import NotJudgedError, explain_event, sentence
+from jobs.label_feed import check_labels
 from jobs.policies import Policies
 from jobs.simulation import Simulation
 from operators.plan import Program
@@ -53,12 +55,19 @@ def test(policy: PolicyPath, registry: RegistryOption = None) -> None:
             )
         failed = 0
         for spec in program.policy.tests:
-            source = str(policy.parent / spec.given)
-            simulation = Simulation(program, policies.of_document, source, policy.parent, scorers=policies.scorers)
+            simulation = Simulation(
+                program,
+                policies.of_document,
+                str(policy.parent / spec.given),
+                policy.parent,
+                labels=None if spec.labels is None else str(policy.parent / spec.labels),
+                scorers=policies.scorers,
+            )
             try:
+                check_labels(program, spec.labels is not None, "Name their file in the test: labels: FILE.")
                 for _ in simulation:
                     pass
-            except SourceError as error:
+            except (EngineError, SourceError) as error:
                 raise CommandError(f"error: {policy}, tests, given {spec.given}: {error}") from None
             assert simulation.engine is not None
             fired = simulation.engine.rules
@@ -92,6 +101,7 @@ def explain(
     rule: Annotated[str, typer.Argument(help="Name of the rule.")],
     input: Annotated[str, typer.Option(help="Events, as for `watchgate run`.")],
     event: Annotated[str, typer.Option(help="Id of the event.")],
+    labels: Annotated[str | None, typer.Option(help="Labels, as for `watchgate run`.")] = None,
     config: Annotated[Path | None, typer.Option(help="Config log, for the mode the rule stood in.")] = None,
     lists: Annotated[Path | None, typer.Option(help="Folder of the policy's list files.")] = None,
     registry: RegistryOption = None,
@@ -103,12 +113,14 @@ def explain(
         if rule not in program.policy.rules:
             hint = did_you_mean(rule, program.policy.rules)
             raise CommandError(f"error: {policy} has no rule {rule}" + (f"; {hint}" if hint else ""))
+        check_labels(program, labels is not None)
         simulation = Simulation(
             program,
             policies.of_document,
             input,
             lists or policy.parent,
             config=config,
+            labels=labels,
             scorers=policies.scorers,
             choose=policies.choose,
         )

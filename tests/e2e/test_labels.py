@@ -243,6 +243,65 @@ def test_a_policy_that_reads_labels_needs_them(shop: Path, command: str) -> None
     assert folder == f"error: {shop} cannot be read as labels: name one file (.jsonl, .jsonl.gz, .csv or .parquet)"
 
 
+RULE = 'rules: {r: {when: "bad_1d >= 1", action: review, target: terminal, warmup: ignore}}\n'
+
+
+def judged(shop: Path) -> None:
+    """A label of the first event is known before the second one; the policy has a rule."""
+    write_events(shop, [("1", START, START), ("1", START + 2 * HOUR, START + 2 * HOUR)])
+    write_labels(shop, record(Label("1", "e0", "fraud", 1.0, START, START + HOUR)))
+    (shop / "policy.yaml").write_text(POLICY + RULE)
+
+
+def test_explain_reads_labels_as_a_run_does(shop: Path) -> None:
+    judged(shop)
+    asked = ("rules", "explain", str(shop / "policy.yaml"), "r", "--input", str(shop / "events.jsonl"))
+    assert failed(shop, *asked, "--event", "e1") == (
+        "error: policy shop reads label.fraud (feature bad_1d, risk_1d), and no labels are given. "
+        "Name their file with --labels."
+    )
+    said = [run_command(*asked, "--event", e, "--labels", str(shop / "labels.jsonl")).out for e in ("e0", "e1")]
+    assert said[0].startswith("r did not fire for pay e0")
+    assert said[1].startswith("r fired for pay e1 because bad_1d >= 1 (bad_1d is 1)")
+
+
+def test_a_policys_own_tests_name_their_labels(shop: Path) -> None:
+    judged(shop)
+    policy = shop / "policy.yaml"
+    policy.write_text(POLICY + RULE + "tests: [{given: events.jsonl, expect: {r: 1}}]\n")
+    assert failed(shop, "rules", "test", str(policy)) == (
+        f"error: {policy}, tests, given events.jsonl: policy shop reads label.fraud (feature bad_1d, risk_1d), "
+        "and no labels are given. Name their file in the test: labels: FILE."
+    )
+    policy.write_text(POLICY + RULE + "tests: [{given: events.jsonl, labels: labels.jsonl, expect: {r: 1}}]\n")
+    done = run_command("rules", "test", str(policy))
+    assert (done.status, done.out) == (0, "ok   events.jsonl: r fired 1 time\n")
+    policy.write_text(POLICY + RULE + "tests: [{given: events.jsonl, labels: gone.jsonl, expect: {r: 1}}]\n")
+    assert failed(shop, "rules", "test", str(policy)).startswith(
+        f"error: {policy}, tests, given events.jsonl: there is no file {shop}/gone.jsonl"
+    )
+
+
+def test_dead_letters_of_labels_stand_in_one_place_however_batches_are_cut(shop: Path) -> None:
+    judged(shop)
+    events, labels = [], ["{oops"]
+    for number in range(60):
+        time = START + number * HOUR
+        events.append({"id": f"e{number}", "at": time if number % 7 else "x", "in": time, "terminal": number % 3})
+        good = record(Label(str(number % 3), f"e{number}", "fraud", 1.0, time, time + HOUR // 2))
+        labels.append("{oops" if number % 11 == 0 else json.dumps(good | ({} if number % 5 else {"value": "yes"})))
+    (shop / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    (shop / "labels.jsonl").write_text("\n".join(labels) + "\n")
+    letters = []
+    for size in ("1", "7", "16", "16384"):
+        given = ("--labels", str(shop / "labels.jsonl"), "--output", str(shop / size), "--batch-size", size)
+        done = run_command("run", str(shop / "policy.yaml"), "--input", str(shop / "events.jsonl"), *given)
+        assert done.status == 0, done.err
+        letters.append((shop / size / "deadletter.jsonl").read_bytes())
+    assert letters[0].count(b"\n") == 26
+    assert letters == letters[:1] * 4
+
+
 MISTAKES = {
     "{max: label.fraud, by: terminal, over: 1d}": (
         "policy.yaml:7:14: feature odd: max of a label\n"
