@@ -183,6 +183,14 @@ def test_the_table_says_what_became_of_the_labels(shop: Path) -> None:
     )
 
 
+def test_a_label_of_an_event_that_never_came_counts_for_an_entity_that_is_known(shop: Path) -> None:
+    """Ids of events are not kept for ever: what makes a label unknown is its entity."""
+    write_events(shop, [("1", START, START), ("1", START + 2 * HOUR, START + 2 * HOUR)])
+    for key, seen in (("1", [0, 1]), ("9", [0, 0])):
+        write_labels(shop, record(Label(key, "gone", "fraud", 1.0, START, START + HOUR)))
+        assert [row["bad_1d"] for row in features(shop)] == seen
+
+
 BAD = [
     ({"known_at": None}, "missing_time", "there is no time at /known_at, it should be ISO 8601"),
     ({"event_time": "soon"}, "bad_time", "the time at /event_time is a string that is not an ISO 8601 time"),
