@@ -37,6 +37,7 @@ from jobs.rules_seen import note_rules
 from jobs.sweep import Sweep
 from operators.clock import AHEAD_MS
 from operators.documents import status
+from operators.plan import Program
 from operators.store import Changes, State
 
 log = structlog.get_logger("watchgate")
@@ -103,7 +104,7 @@ class EmbeddedJob:
         self.engine = Engine(
             plan.program,
             self.state,
-            plan.compile_policy,
+            self._compile,
             timeline_id=self.config.found.timeline if self.config and self.config.found else None,
             emit=plan.emit,
             pii_key=plan.pii_key or bytes.fromhex(self._job["pii_key"]),
@@ -130,6 +131,12 @@ class EmbeddedJob:
             *self.lists.load(self.engine),
             *missing_records(self.topic, self.engine.clock),
         ]
+
+    def _compile(self, document: dict[str, object]) -> Program:
+        """The program of a policy record. Raises EngineError where it reads labels and this job has none."""
+        program = self.plan.compile_policy(document)
+        check_labels(program, self.plan.labels is not None)
+        return program
 
     def _identify(self) -> str:
         """The name of this state in Kafka, the same for ever, and the key of its hashes; made at the first run."""

@@ -18,7 +18,7 @@ from integration.kafka.topics import topic_name
 from integration.list_files import ListFileError
 from jobs.flink_job.arguments import Arguments, parse_arguments
 from jobs.flink_job.facts import JobFacts
-from jobs.flink_job.fitness import UnfitError, check_job_topics, check_program, check_settings, transaction_timeout_ms
+from jobs.flink_job.fitness import UnfitError, check_job_topics, check_settings, transaction_timeout_ms
 from jobs.flink_job.lists import read_members
 from jobs.flink_job.programs import Programs
 from jobs.flink_job.settings import configure, connector_in_lib, settings_of
@@ -39,7 +39,6 @@ def submit(given: Arguments) -> None:
     registry = None if given.registry is None else str(given.registry.absolute())
     programs = Programs(text, str(given.policy), registry)
     program = programs.base
-    check_program(program)
     programs.policies.require(program)
     env = StreamExecutionEnvironment.get_execution_environment()
     settings = settings_of(env)

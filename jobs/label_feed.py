@@ -99,7 +99,8 @@ class LabelFeed:
 
     def _counted_at(self, known: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
         # What was appended only after the clock had passed it is counted from now on, never looking back.
-        late = np.maximum(known, np.where(known <= self._reached, self._reached, known))
+        # Just behind it: a window that began with the last event counts the label, and must know so when it is corrected.
+        late = np.where(known <= self._reached, self._reached + 1, known)
         return np.maximum.accumulate(np.maximum(late, self._clock)) if len(late) else late
 
     def _load(self) -> bool:

@@ -20,6 +20,7 @@ _COUNTS = {
     "repeated": ("repeated", "records dropped because they came before, the same id and the same bytes"),
     "late": ("late", "events too late for a window that they belong to"),
 }
+_LABELS = ("repeated", "corrected", "stale", "expired", "unknown", "late")
 _WHAT = {
     "hits": ({"live": "live", "shadow": "shadow"}, "verdicts of a rule"),
     "actions": ({"acted": "live", "shadow_acted": "shadow"}, "enforcement records of a rule, after cooldown and fuse"),
@@ -52,6 +53,8 @@ class JobMetrics(Collector):
         counts, rules, facts, micros, turns = self._now()
         for name, (count, text) in _COUNTS.items():
             yield _counter(name, text, (), [((), counts[count])])
+        read = [(("read",), counts["labels"]), *(((what,), counts[f"labels_{what}"]) for what in _LABELS)]
+        yield _counter("labels", "labels, and what became of some of them", ("outcome",), read)
         dead = [((reason,), number) for (kind, reason), number in facts.items() if kind == "dead"]
         yield _counter("dead_letters", "records that could not become events", ("reason",), dead)
         for name, (outcomes, text) in _WHAT.items():

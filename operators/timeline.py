@@ -340,8 +340,8 @@ class Timeline:
                     notes.append(self._rejected(record.key, f"set aside: {error}", self._clock_ms))
                 except Exception as error:
                     raise TimelineError(
-                        f"policy record {record.index + 1} of the state does not compile: {error}. "
-                        "Use the version of watchgate that accepted it"
+                        f"policy record {record.index + 1} of the state does not compile: {str(error).rstrip('.')}. "
+                        "Run the job with the version of watchgate and the options with which it was accepted"
                     ) from error
             self._records.append(record)
         # A feature that this base does not have loses its state, unless a policy record kept it in the stream.

@@ -149,8 +149,8 @@ def check_topics(
 
 
 def job_topics(prefix: str, events: Sequence[str] = ()) -> dict[str, TopicSpec]:
-    """The topics that a job needs, by full name: its outputs, config and lists, and the events it was told to read."""
-    named = {topic_name(prefix, spec.name): spec for spec in (*OUTPUTS, CONFIG, LISTS)}
+    """The topics that a job needs, by full name: its outputs, config, lists and labels, and the events it was told to read."""
+    named = {topic_name(prefix, spec.name): spec for spec in (*OUTPUTS, CONFIG, LISTS, LABELS)}
     return dict.fromkeys(events or (topic_name(prefix, EVENTS.name),), EVENTS) | named
 
 

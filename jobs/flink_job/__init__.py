@@ -3,7 +3,8 @@
     events --batcher--> stamp --> ids --> scatter --> observe --> judge --> act --> records
                           ^ `---- events --->^ `---- events -------->^
                         config                           ^
-                                    lists ---------------'
+                                    lists ---------------+
+                                    labels --> desk -----'
 
 Each file is one step of that line, or what the steps share.
 """

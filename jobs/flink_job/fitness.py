@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 from integration.kafka.properties import ClientProperties
 from integration.kafka.topics import CONFIG, broker_settings, check_topics, job_topics, read_timeline, topic_name
-from operators.plan import Program
 
 _MODE = "execution.checkpointing.mode"
 _UNALIGNED = "execution.checkpointing.unaligned.enabled"
@@ -13,16 +12,6 @@ _TRANSACTION_MS = 900_000
 
 class UnfitError(Exception):
     """The job would not be right here; the text says why and what to do."""
-
-
-def check_program(program: Program) -> None:
-    """Refuses a policy that reads labels: this runtime has no input of labels yet, and every answer would be empty."""
-    if program.labels:
-        label, features = next(iter(program.labels.items()))
-        raise UnfitError(
-            f"policy {program.name} reads label.{label} (feature {', '.join(features)}), and a job on a cluster takes no labels yet. "
-            "Take the feature out, or run the policy with watchgate run --labels."
-        )
 
 
 def check_settings(settings: Mapping[str, str]) -> None:

@@ -3,14 +3,12 @@
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-import numpy as np
 import polars as pl
 from pyflink.common import Row
 from pyflink.datastream import ProcessFunction
-from pyflink.table.udf import ScalarFunction
 
 from integration.kafka.address import KafkaPlace
 from integration.kafka.client import UnreachableError
@@ -20,6 +18,7 @@ from jobs.flink_job.facts import JobFacts, Subtask
 from jobs.flink_job.members import KindMembers
 from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import ListBatch, ListRecord, ListShare, packed, unpacked
+from jobs.flink_job.record_batcher import Given, Read
 from jobs.flink_job.records import status_rows
 from jobs.flink_job.shards import shards_at, subtask_of
 from jobs.member_record import Refusals, read_entry
@@ -27,35 +26,12 @@ from operators.plan import Program
 from operators.shards import shards_of
 from schemas.members import MemberError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 _WAIT_S = 60.0
 
 
-class ListBatcher(ScalarFunction):
-    """Columns of a batch -> packet in the first row, as `batcher` does it for events."""
-
-    def __init__(self, job: JobFacts) -> None:
-        self.job = job
-
-    def is_deterministic(self) -> bool:
-        """No, as `Batcher` is not."""
-        return False
-
-    def open(self, function_context: Any) -> None:
-        self.program = replace(self.job, registry=None).programs().base
-
-    def eval(
-        self, key: "pd.Series", value: "pd.Series", partition: "pd.Series", offset: "pd.Series", timestamp: "pd.Series"
-    ) -> "pd.Series":
-        import pandas as pd
-
-        at = timestamp.dt.tz_localize(None).to_numpy().astype("datetime64[ms]").astype(np.int64)
-        given = zip(key, value, partition.tolist(), offset.tolist(), at.tolist(), strict=True)
-        column: list[bytes | None] = [None] * len(key)
-        column[0] = packed(read_batch(self.program, given))
-        return pd.Series(column, dtype=object)
+def lists_reader(job: JobFacts) -> Read:
+    """Reads records of the lists topic."""
+    return partial(read_batch, job.programs().base)
 
 
 class Lists(ProcessFunction):
@@ -80,8 +56,8 @@ class Lists(ProcessFunction):
             yield from status_rows(self.job, self.policy, self.here, self.meters, refused)
 
 
-def read_batch(program: Program, records: Iterable[tuple[bytes | None, bytes | None, int, int, int]]) -> ListBatch:
-    """What records say. `records`: key, value, partition, offset, when the broker took it."""
+def read_batch(program: Program, records: Iterable[Given]) -> ListBatch:
+    """What records say."""
     batch = ListBatch([], [])
     for key, value, partition, offset, at_ms in records:
         try:

@@ -14,6 +14,7 @@ import orjson
 import polars as pl
 
 from integration.kafka.client import KafkaError
+from jobs.flink_job.kind_clock import KindClock, Times
 from jobs.flink_job.map_store import KeyedMap
 from jobs.flink_job.packets import ListRecord
 from jobs.flink_job.shards import shard_names
@@ -48,6 +49,7 @@ class KindMembers:
         topic: str,
         state: Mapping[str, KeyedMap],
         files: Mapping[str, Mapping[str, Sequence[bytes]]],
+        clock: KindClock,
     ) -> None:
         """`lists`: those of the kind, `topic`: its id, `files`: by shard and list, whom list files name.
 
@@ -59,7 +61,7 @@ class KindMembers:
         self._state = state
         self._files = {name: {key for of in files.values() for key in of.get(name, ())} for name in lists}
         self._members = Members()
-        self._clock: int | None = None
+        self._clock = clock
         self._coming: list[tuple[int, str, str]] = []
         """A heap of (when it counts, shard, row) of records in the state that do not count yet."""
         self._read: dict[str, dict[str, int]] = {}
@@ -81,7 +83,8 @@ class KindMembers:
                 continue
             read[str(record.partition)] = record.offset + 1
             entry = record.entry
-            at_ms = record.appended_ms if self._clock is None else max(record.appended_ms, self._clock + 1)
+            now = self._clock.now
+            at_ms = record.appended_ms if now is None else max(record.appended_ms, now + 1)
             row = f"{_COMING}{record.partition}/{record.offset}"
             text = entry.key.decode("latin-1")
             added.setdefault(shard, {})[row] = orjson.dumps([at_ms, entry.list, text, entry.until_ms, entry.on])
@@ -107,18 +110,14 @@ class KindMembers:
                     observer.mark_list(name, [row.removeprefix(f"{_NOW}{name}/").encode("latin-1") for row in rows])
             state.put_all({_LISTS: orjson.dumps(list(self._lists))})
 
-    def pieces(self, part: Part) -> list[tuple[Part, int]]:
-        """A part in pieces during which no list changes, each with the clock at its first row."""
-        ingest = np.maximum.accumulate(part.ingest)
-        if self._clock is not None:
-            ingest = np.maximum(ingest, self._clock)
-        self._clock = int(ingest[-1])
-        moments = self._members.due(self._clock)
-        rows = np.unique(np.searchsorted(ingest, moments, side="left")) if moments else np.empty(0, np.int64)
-        cuts = [0, *rows[(rows > 0) & (rows < len(ingest))].tolist(), len(ingest)]
+    def pieces(self, part: Part, clock: Times) -> list[tuple[Part, Times]]:
+        """A part and the clock at its rows in pieces during which no list changes."""
+        moments = self._members.due(int(clock[-1]))
+        rows = np.unique(np.searchsorted(clock, moments, side="left")) if moments else np.empty(0, np.int64)
+        cuts = [0, *rows[(rows > 0) & (rows < len(clock))].tolist(), len(clock)]
         if len(cuts) == 2:
-            return [(part, int(ingest[0]))]
-        return [(part.cut(a, b), int(ingest[a])) for a, b in pairwise(cuts)]
+            return [(part, clock)]
+        return [(part.cut(a, b), clock[a:b]) for a, b in pairwise(cuts)]
 
     def advance(self, observer: KindObserver, ingest_ms: int) -> Iterator[Json]:
         """Puts entities on lists and takes them off, up to a moment; status documents."""

@@ -3,7 +3,8 @@
 A batch comes as one share a kind and subtask, under the key of the subtask's first shard: what a share costs beside its
 rows is paid once, not once a shard. State stays each shard's own, so that shards can move to other subtasks when the
 job is started with another parallelism: each entity's packed row; the layouts that rows may have; the policy that the
-rows were last written under; who is on which list, by files and by the lists topic.
+rows were last written under; who is on which list, by files and by the lists topic; labels that wait for their time, and
+when labels were counted.
 """
 
 import pickle
@@ -16,12 +17,12 @@ from pyflink.datastream import KeyedProcessFunction
 from pyflink.datastream.state import MapStateDescriptor
 
 from jobs.flink_job.facts import JobFacts, Subtask
-from jobs.flink_job.list_feed import follow_lists, read_to_end
+from jobs.flink_job.label_feed import label_state
 from jobs.flink_job.lists import mark
 from jobs.flink_job.map_store import KeyedMap, KeySwitch, PlainMap, ShardedStore, walks_last
-from jobs.flink_job.members import KindMembers, without_lists
 from jobs.flink_job.meters import Meters
-from jobs.flink_job.packets import Answer, ListShare, Share, packed
+from jobs.flink_job.outside import Outside, OutsideState, open_outside
+from jobs.flink_job.packets import Answer, ChangeShare, ListShare, Share, packed
 from jobs.flink_job.programs import ProgramRef, Programs
 from jobs.flink_job.records import status_rows
 from jobs.flink_job.shards import shards_at
@@ -55,9 +56,9 @@ class Kind:
         shards: Sequence[str],
         cache_bytes: int,
         lasting: bool,
-        members: KindMembers | None = None,
+        outside: Outside,
     ) -> None:
-        self.members = members
+        self.outside = outside
         self.notices: list[Json] = []
         """Status documents that nobody has taken yet."""
         self.notes = [KeyedMap(notes, switch, name) for name in shards]
@@ -74,16 +75,16 @@ class Kind:
         for name, notes_of in known.items():
             self.observer.know(Layout.from_description(orjson.loads(notes_of.get(name) or b"")))
         self._note()
-        if members is not None:
-            members.stand(self.observer)
+        if outside.members is not None:
+            outside.members.stand(self.observer)
 
     def load_lists(self, lists: Mapping[str, Sequence[bytes]], listed: KeyedMap) -> None:
         """Puts the entities of list files of one shard on their lists, and takes off those that the files do not name
         any more."""
-        if self.members is None:
+        if self.outside.members is None:
             mark(self.observer, lists, listed)
         else:
-            mark(self.observer, lists, listed, self.members.listed)
+            mark(self.observer, lists, listed, self.outside.members.listed)
         self.store.put_many(*self.observer.take_dirty())
 
     def update(self, share: Share, programs: Programs) -> PartAnswer:
@@ -105,13 +106,15 @@ class Kind:
         return self._sweep.go_on(watermark, self.observer.plan.longest_ms, packet, self.observer.expired)
 
     def _count(self, part: Part) -> PartAnswer:
-        """Counts a part; lists change between its rows."""
-        if self.members is None:
-            return self.observer.update(part)
+        """Counts a part; lists change between its rows, and labels come among them."""
+        before_ms, clock = self.outside.clock.now, self.outside.clock.over(part.ingest)
+        members, labels = self.outside.members, self.outside.labels
         answers = []
-        for piece, ingest_ms in self.members.pieces(part):
-            self.notices += self.members.advance(self.observer, ingest_ms)
-            answers.append(self.observer.update(piece))
+        for piece, times in [(part, clock)] if members is None else members.pieces(part, clock):
+            if members is not None:
+                self.notices += members.advance(self.observer, int(times[0]))
+            due = labels.due(times, before_ms, self.observer.plan.reads_labels)
+            answers.append(self.observer.update(piece, due))
         return one_answer(answers)
 
     def _note(self) -> None:
@@ -133,7 +136,7 @@ def same_features(plan: KindPlan, other: KindPlan) -> set[str]:
 
 
 class Observe(KeyedProcessFunction):
-    """(shard, share of events or of the lists topic) in, (lane, answer) out; status by side output."""
+    """(shard, share of events, lists or labels) in, (lane, answer) out; status by side output."""
 
     def __init__(self, job: JobFacts) -> None:
         self.job = job
@@ -147,42 +150,20 @@ class Observe(KeyedProcessFunction):
         self.kinds: dict[str, Kind] = {}
         self.switch = KeySwitch(runtime_context)
         self.lasting = walks_last(runtime_context)
-        rows, self.notes, self.listed, by_topic = (
+        rows, self.notes, self.listed, members, waiting = (
             runtime_context.get_map_state(MapStateDescriptor(name, Types.STRING(), Types.PICKLED_BYTE_ARRAY()))
-            for name in ("rows", "notes", "listed", "members")
+            for name in ("rows", "notes", "listed", "members", "waiting")
         )
         self.rows = PlainMap(rows)
-        self.members = self._members(by_topic)
-
-    def _members(self, state: Any) -> dict[str, KindMembers]:
-        """Who is on lists by the topic, by kind, as of the topic's end now."""
-        listed: dict[str, dict[str, KeyedMap]] = {}
-        for plan in self.programs.base.kinds.values():
-            names = shards_at(plan.name, self.here.index, self.here.of)
-            by_shard = {name: KeyedMap(state, self.switch.to, name) for name in names}
-            if plan.lists:
-                listed[plan.name] = by_shard
-            else:
-                without_lists(by_shard)
-        if not listed:
-            return {}
-        topic = follow_lists(self.job)
-        try:
-            members = {}
-            for kind, by_shard in listed.items():
-                files = {name: self.job.lists.get(name, {}) for name in by_shard}
-                lists = self.programs.base.kinds[kind].lists
-                members[kind] = KindMembers(kind, lists, topic.ident, by_shard, files)
-            read_to_end(topic, self.programs.base, members, self.here)
-            return members
-        finally:
-            topic.close()
+        told = runtime_context.get_map_state(label_state("told", self.programs.base))
+        state = OutsideState(members, waiting, told, self.switch.to)
+        self.outside = open_outside(self.job, self.programs.base, self.here, state)
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         share = pickle.loads(bytes(value))
         self.switch.begin()
-        if isinstance(share, ListShare):
-            self.members[share.kind].take(share.records)
+        if not isinstance(share, Share):
+            self._take(share)
             return
         with self.meters.timed("observe"):
             kind = self._kind(share)
@@ -193,6 +174,24 @@ class Observe(KeyedProcessFunction):
         with self.meters.timed("sweep"):
             swept = kind.sweep(ctx.timer_service().current_watermark(), len(share.at))
         self.meters.count("swept_total", swept, kind=share.kind)
+        self.meters.count("labels_total", len(answer.unknown), outcome="unknown")
+        self.meters.count("labels_total", len(answer.too_late), outcome="late")
+
+    def _take(self, share: ListShare | ChangeShare) -> None:
+        """Takes what comes beside events."""
+        outside = self.outside[share.kind]
+        if isinstance(share, ChangeShare):
+            if self._begun(share.kind):
+                outside.labels.take(share.changes)
+        elif outside.members is not None:
+            outside.members.take(share.records)
+
+    def _begun(self, kind: str) -> bool:
+        """Whether there are windows of a kind, or will be: one without features has none, until a policy record gives it some."""
+        if kind in self.kinds or self.programs.base.kinds[kind].stateful:
+            return True
+        first = shards_at(kind, self.here.index, self.here.of)[0]
+        return KeyedMap(self.notes, self.switch.to, first).get(_POLICY) is not None
 
     def _status(self, kind: Kind) -> Iterator[Any]:
         notices, kind.notices = kind.notices, []
@@ -211,7 +210,7 @@ class Observe(KeyedProcessFunction):
                 shards,
                 self.cache_bytes,
                 self.lasting,
-                self.members.get(share.kind),
+                self.outside[share.kind],
             )
             for name in shards:
                 found.load_lists(self.job.lists.get(name, {}), KeyedMap(self.listed, self.switch.to, name))

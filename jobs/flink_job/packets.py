@@ -183,6 +183,42 @@ class ListShare:
 
 
 @dataclass(slots=True)
+class LabelBatch:
+    """labels' batcher -> labels: decoded labels, and dead letters as documents."""
+
+    labels: pl.DataFrame
+    dead: list[Json]
+
+
+@dataclass(slots=True)
+class LabelShare:
+    """labels -> desk: labels of the events that one shard remembers."""
+
+    labels: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class LabelChange:
+    """What a label changes for one entity, from `at_ms` on: `old` to `new`, NaN where there is none."""
+
+    key: bytes
+    name: str
+    event: str
+    at_ms: int
+    event_ms: int
+    old: float
+    new: float
+
+
+@dataclass(slots=True)
+class ChangeShare:
+    """desk -> observe: changes for entities of one kind whose shards one subtask has."""
+
+    kind: str
+    changes: list[LabelChange]
+
+
+@dataclass(slots=True)
 class Share:
     """scatter -> observe: what one shard of one kind reads of one stretch. `at`: rows of the kind's whole part."""
 

@@ -60,21 +60,21 @@ def config_table(job: JobFacts, group: str) -> str:
 CONFIG_QUERY = "SELECT `offset`, DATE_FORMAT(`timestamp`, 'yyyy-MM-dd HH:mm:ss.SSS'), v FROM config"
 
 
-def lists_table(job: JobFacts, group: str) -> str:
-    """CREATE TABLE lists: from its first record where there is no state; what was read before is passed over."""
-    options = _connection(job) | Start().options() | {"topic": job.topic("lists"), "properties.group.id": group}
+def records_table(name: str, job: JobFacts, group: str) -> str:
+    """CREATE TABLE of lists or labels: from its first record where there is no state."""
+    options = _connection(job) | Start().options() | {"topic": job.topic(name), "properties.group.id": group}
     options |= {"key.format": "raw", "key.fields": "k", "value.format": "raw", "value.fields-include": "EXCEPT_KEY"}
     columns = (
         "k BYTES, v BYTES, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL, "
         "`timestamp` TIMESTAMP_LTZ(3) METADATA VIRTUAL"
     )
-    return f"CREATE TABLE lists ({columns}) WITH ({_with(options)})"
+    return f"CREATE TABLE {name} ({columns}) WITH ({_with(options)})"
 
 
-LISTS_QUERY = (
-    "SELECT packet FROM (SELECT lists_batcher(k, v, `partition`, `offset`, `timestamp`) AS packet FROM lists) "
-    "WHERE packet IS NOT NULL"
-)
+def records_query(name: str) -> str:
+    """Batches lists or labels by the function `NAME_batcher`: one row a packet."""
+    batched = f"SELECT {name}_batcher(k, v, `partition`, `offset`, `timestamp`) AS packet FROM {name}"
+    return f"SELECT packet FROM ({batched}) WHERE packet IS NOT NULL"
 
 
 def sink_table(name: str, job: JobFacts, topics: tuple[str, ...], guarantee: Mapping[str, str]) -> str:

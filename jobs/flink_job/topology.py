@@ -14,8 +14,10 @@ from jobs.flink_job.batcher import Batcher
 from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.ids import Ids
 from jobs.flink_job.judge import Judge
-from jobs.flink_job.list_feed import ListBatcher, Lists
+from jobs.flink_job.label_feed import Desk, Labels, labels_reader
+from jobs.flink_job.list_feed import Lists, lists_reader
 from jobs.flink_job.observe import Observe
+from jobs.flink_job.record_batcher import RecordBatcher
 from jobs.flink_job.records import BYTES, HITS, KEYED, RECORD, RECORDS, STAMPED, STATUS, WAITING
 from jobs.flink_job.scatter import Scatter
 from jobs.flink_job.stamp import TIMELINE, Stamp
@@ -23,12 +25,12 @@ from jobs.flink_job.tables import (
     AT_LEAST_ONCE,
     CONFIG_QUERY,
     DATA_TOPICS,
-    LISTS_QUERY,
     Start,
     config_table,
     events_table,
-    lists_table,
     packets_query,
+    records_query,
+    records_table,
     sink_table,
 )
 
@@ -41,27 +43,33 @@ def build(
     tables.get_config().set_local_timezone("UTC")
     tables.execute_sql(events_table(job, start, name))
     tables.execute_sql(config_table(job, name))
-    tables.execute_sql(lists_table(job, name))
+    tables.execute_sql(records_table("lists", job, name))
+    tables.execute_sql(records_table("labels", job, name))
     tables.execute_sql(sink_table("records", job, DATA_TOPICS, delivery))
     tables.execute_sql(sink_table("status", job, ("status",), AT_LEAST_ONCE))
-    for function, batcher in (("batcher", Batcher(job)), ("lists_batcher", ListBatcher(job))):
+    batchers = {"lists_batcher": RecordBatcher(job, lists_reader), "labels_batcher": RecordBatcher(job, labels_reader)}
+    for function, batcher in {"batcher": Batcher(job), **batchers}.items():
         made = udf(batcher, result_type=DataTypes.BYTES(), func_type="pandas")
         tables.create_temporary_function(function, made)
     packets = tables.to_append_stream(tables.sql_query(packets_query(job, limit)), Types.ROW([BYTES]))
     config = tables.to_append_stream(tables.sql_query(CONFIG_QUERY), Types.ROW([Types.LONG(), Types.STRING(), BYTES]))
-
-    listed = idle(tables.to_append_stream(tables.sql_query(LISTS_QUERY), Types.ROW([BYTES])))
+    listed, labels = (
+        idle(tables.to_append_stream(tables.sql_query(records_query(topic)), Types.ROW([BYTES])))
+        for topic in ("lists", "labels")
+    )
 
     stamped = _named(packets.connect(config.broadcast(TIMELINE)).process(Stamp(job), KEYED), "stamp")
     sighted = _named(keyed(stamped).process(Ids(job), KEYED), "ids")
     shares = _named(keyed(side(stamped, STAMPED).union(sighted)).process(Scatter(job), KEYED), "scatter")
     members = _named(listed.process(Lists(job), KEYED), "lists")
-    answers = _named(keyed(shares.union(members)).process(Observe(job), KEYED), "observe")
+    labelled = _named(labels.process(Labels(job), KEYED), "labels")
+    changes = _named(keyed(labelled).process(Desk(job), KEYED), "desk")
+    answers = _named(keyed(shares.union(members, changes)).process(Observe(job), KEYED), "observe")
     verdicts = _named(keyed(side(shares, WAITING).union(answers)).process(Judge(job), RECORD), "judge")
     enforcement = _named(keyed(side(verdicts, HITS)).process(Act(job), RECORD), "act")
 
     sinks = tables.create_statement_set()
-    records = side(shares, RECORDS).union(verdicts, enforcement)
+    records = side(shares, RECORDS).union(side(labelled, RECORDS), verdicts, enforcement)
     told = [side(stream, STATUS) for stream in (stamped, members, answers, verdicts, enforcement)]
     status = told[0].union(*told[1:])
     sinks.add_insert("records", tables.from_data_stream(records))

@@ -27,6 +27,8 @@ LABEL_COLUMNS = ("event_id", "name", "value", "event_ms", "known_ms", "amount", 
 LARGEST = 2.0**46 / 10**6
 """Of a label's value: what windows can sum exactly with 6 decimals."""
 
+Horizon = int | npt.NDArray[np.int64] | None
+
 _NAME = r"^[a-z][a-z0-9_]{0,62}$"
 _HINT = "fix what writes the labels"
 _FIELD = re.compile(r"^field \w+ at (\S+) ")
@@ -51,9 +53,12 @@ class LabelDecoder:
         self._decoder = Decoder(Policy.model_validate({"policy": "labels", "events": {"record": record}, "repeats": 0}))
 
     def records(
-        self, records: Sequence[bytes], offsets: npt.NDArray[np.int64], source: Sources, horizon_ms: int | None
+        self, records: Sequence[bytes], offsets: npt.NDArray[np.int64], source: Sources, horizon_ms: Horizon
     ) -> tuple[pl.DataFrame, list[DeadRecord]]:
-        """Columns `LABEL_COLUMNS`, `__offset` and one a kind, in order; the records that are no labels."""
+        """Columns `LABEL_COLUMNS`, `__offset` and one a kind, in order; the records that are no labels.
+
+        `horizon_ms`: no label is known after it; one time, or one a record.
+        """
         decoded = decode_records(records, offsets, source, self._decoder)
         values = [orjson.loads(records[i]).get("value") for i in decoded.rows.tolist()]
         return self._labels(decoded, values, horizon_ms, records.__getitem__)
@@ -64,7 +69,7 @@ class LabelDecoder:
         offsets: npt.NDArray[np.int64],
         source: Sources,
         text: bool,
-        horizon_ms: int | None,
+        horizon_ms: Horizon,
         payload: Any,
     ) -> tuple[pl.DataFrame, list[DeadRecord]]:
         """The same for rows of a table; keys are columns `keys.KIND`, or fields of a column `keys`."""
@@ -76,8 +81,12 @@ class LabelDecoder:
         return self._labels(decoded, values, horizon_ms, payload)
 
     def _labels(
-        self, decoded: Decoded, values: list[object], horizon_ms: int | None, payload: Any
+        self, decoded: Decoded, values: list[object], horizon_ms: Horizon, payload: Any
     ) -> tuple[pl.DataFrame, list[DeadRecord]]:
+        if isinstance(horizon_ms, np.ndarray):
+            latest = pl.lit(pl.Series(horizon_ms[decoded.rows]))
+        else:
+            latest = pl.lit(horizon_ms, pl.Int64)  # NULL, which no label is after, where there is no bound
         frame = decoded.frame
         wrong = {
             i: kind_of(value) for i, value in enumerate(values) if type(value) not in (bool, int, float, type(None))
@@ -107,7 +116,7 @@ class LabelDecoder:
             ("out_of_range", "value", f"/value is a number beyond {LARGEST:.15g}, which windows cannot sum exactly", pl.col("value").abs() > LARGEST),
             ("wrong_type", "name", "/name is missing or no name: lower-case letters, digits and _, a letter first", ~pl.col("name").str.contains(_NAME).fill_null(False)),
             ("bad_time", "known_at", "/known_at lies before /event_time: nothing is known before it happened", pl.col("known_ms") < pl.col("event_ms")),
-            ("future_time", "known_at", "/known_at lies more than 5 minutes in the future", pl.lit(False) if horizon_ms is None else pl.col("known_ms") > horizon_ms),
+            ("future_time", "known_at", "/known_at lies more than 5 minutes in the future", pl.col("known_ms") > latest),
         ):  # fmt: skip
             for row in labels.select(rows.fill_null(False).arg_true()).to_series().to_list():
                 found.setdefault(row, (reason, of, detail))

@@ -40,6 +40,7 @@ class Changes:
     when windows were last told of `old`: a window that is younger has never counted it. `keys`: texts or lists of texts by kind.
     """
 
+    event: list[str] = field(default_factory=list)
     name: list[str] = field(default_factory=list)
     at_ms: list[int] = field(default_factory=list)
     event_ms: list[int] = field(default_factory=list)
@@ -51,7 +52,10 @@ class Changes:
     def __len__(self) -> int:
         return len(self.name)
 
-    def add(self, name: str, at_ms: int, label: Kept, old: float | None, new: float | None, told_ms: int) -> None:
+    def add(
+        self, event: str, name: str, at_ms: int, label: Kept, old: float | None, new: float | None, told_ms: int
+    ) -> None:
+        self.event.append(event)
         self.name.append(name)
         self.at_ms.append(at_ms)
         self.event_ms.append(label.event_ms)
@@ -78,11 +82,12 @@ class LabelDesk:
         """
         counts: Counter[str] = Counter(labels=labels.height)
         changes = Changes()
-        idents = [f"{name}\0{event}".encode() for name, event in labels.select("name", "event_id").iter_rows()]
+        events = labels["event_id"].to_list()
+        idents = [f"{name}\0{event}".encode() for name, event in zip(labels["name"], events, strict=True)]
         known = self._known(idents)
         columns = ["name", "value", "event_ms", "known_ms", "at_ms", "amount", "source"]
         keys = labels.select(f"key:{kind}" for kind in kinds).rows()
-        for ident, row, texts in zip(idents, labels.select(columns).iter_rows(), keys, strict=True):
+        for event, ident, row, texts in zip(events, idents, labels.select(columns).iter_rows(), keys, strict=True):
             name, value, event_ms, known_ms, at_ms, amount, source = row
             if at_ms - event_ms > self.memory_ms:
                 counts["labels_expired"] += 1
@@ -101,11 +106,11 @@ class LabelDesk:
                 same = not moved and before.value == value
                 counts["labels_repeated" if same else "labels_corrected"] += 1
             if moved and before is not None:
-                changes.add(name, at_ms, before, before.value, None, before.at_ms)
+                changes.add(event, name, at_ms, before, before.value, None, before.at_ms)
                 before = None
             # A repeat changes nothing, but where the entity was not known before it is counted now.
             old, told_ms = (None, at_ms) if before is None else (before.value, before.at_ms)
-            changes.add(name, at_ms, label, old, value, told_ms)
+            changes.add(event, name, at_ms, label, old, value, told_ms)
         return changes, counts
 
     def _known(self, idents: list[bytes]) -> dict[bytes, Kept]:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from operators.keys import entity_keys
+from operators.keys import EntityKeys, entity_keys
 from operators.labels.desk import Changes
 from operators.plan import KindPlan
 from operators.scatter import Part
@@ -54,8 +54,7 @@ class LabelPart:
 
 def scatter_labels(changes: Changes, plan: KindPlan, part: Part) -> LabelPart:
     """The changes that concern entities of kind `plan`, placed among the rows of its part."""
-    named = [keys.get(plan.name) for keys in changes.keys]
-    found = entity_keys(_frame(named, plan), plan)
+    found = changed_keys(changes, plan)
     row = found.row
     at = np.array(changes.at_ms, np.int64)[row]
     return LabelPart(
@@ -70,6 +69,11 @@ def scatter_labels(changes: Changes, plan: KindPlan, part: Part) -> LabelPart:
         new=np.array(changes.new, np.float64)[row],
         change=row,
     )
+
+
+def changed_keys(changes: Changes, plan: KindPlan) -> EntityKeys:
+    """The entities of kind `plan` that the changes concern."""
+    return entity_keys(_frame([keys.get(plan.name) for keys in changes.keys], plan), plan)
 
 
 def _frame(named: list[str | list[str] | None], plan: KindPlan) -> pl.DataFrame:

@@ -26,6 +26,7 @@ from jobs.engine import Engine
 from jobs.entity_lists import EntityLists, read_lists
 from jobs.flink_job.list_feed import read_batch
 from jobs.flink_job.programs import Programs
+from jobs.label_feed import LabelFeed
 from operators.decode import Decoder, decode_records
 from operators.judge import Emit
 from operators.members import Members
@@ -97,7 +98,8 @@ class Running:
         return [(record.timestamp, record.value or b"") for record in read_all(self.broker, [f"{self.prefix}.{topic}"])]
 
     def expected(self, emit: Emit = "hits") -> dict[str, dict[str, Json]]:
-        """What the embedded engine makes of the records that are in the topics."""
+        """What the embedded engine makes of the records that are in the topics: of one partition each, and labels that are
+        all good and one known at each time."""
         programs = Programs(self.policy.read_text(), str(self.policy), self.registry)
         program, policies = programs.base, programs.policies
         state = MemoryState()
@@ -118,6 +120,13 @@ class Running:
             entry = each.entry
             members.offer(each.appended_ms, entry.list, entry.key, entry.until_ms, entry.on)
         engine.follow_members(members, lists.holds)
+        if program.labels:
+            known = sorted(
+                (value for _, value in self.records("labels")), key=lambda v: str(orjson.loads(v)["known_at"])
+            )
+            file = self.policy.with_name(f"{self.prefix}.jsonl")
+            file.write_bytes(b"\n".join(known))
+            engine.labels = LabelFeed(str(file), program, None, None)
         for at, record in self.records("config")[1:]:
             engine.timeline.offer(record, at)
         records = self.records("events")

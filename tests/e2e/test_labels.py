@@ -310,6 +310,34 @@ def test_dead_letters_of_labels_stand_in_one_place_however_batches_are_cut(shop:
     assert letters == letters[:1] * 4
 
 
+def test_a_policy_record_that_reads_labels_is_refused_by_a_run_without_them(shop: Path) -> None:
+    write_events(shop, [("1", START, START)])
+    write_labels(shop)
+    without = shop / "without.yaml"
+    without.write_text("\n".join(line for line in POLICY.splitlines() if "label." not in line).replace("features:", ""))
+    config = shop / "modes.jsonl"
+    assert run_command("publish", str(without), "--config", str(config), "--reason", "t", "--yes").status == 0
+    sent = run_command("publish", str(shop / "policy.yaml"), "--config", str(config), "--reason", "t", "--yes")
+    assert sent.status == 0, sent.err
+    given = ("run", str(without), "--input", str(shop / "events.jsonl"), "--config", str(config))
+    done = run_command(*given, "--output", str(shop / "out"))
+    assert done.status == 0, done.err
+    told = [json.loads(line) for line in (shop / "out" / "status.jsonl").read_text().splitlines()]
+    (refused,) = [status for status in told if status["kind"] == "config_rejected"]
+    assert refused["message"] == (
+        "policy was rejected: policy shop reads label.fraud (feature bad_1d, risk_1d), and no labels are given. "
+        "Name their file with --labels."
+    )
+    labels = ("--labels", str(shop / "labels.jsonl"))
+    taken = run_command(*given, *labels, "--output", str(shop / "out2"), "--state", str(shop / "state"))
+    assert taken.status == 0 and "config_rejected" not in (shop / "out2" / "status.jsonl").read_text()
+    assert failed(shop, *given, "--output", str(shop / "out2"), "--state", str(shop / "state")) == (
+        "error: policy record 2 of the state does not compile: policy shop reads label.fraud (feature bad_1d, risk_1d), and no "
+        "labels are given. Name their file with --labels. Run the job with the version of watchgate and the options with "
+        "which it was accepted"
+    )
+
+
 MISTAKES = {
     "{max: label.fraud, by: terminal, over: 1d}": (
         "policy.yaml:7:14: feature odd: max of a label\n"

@@ -1,5 +1,6 @@
 """The operators of the cluster runtime without Flink: their parts, joined in one process."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,16 +12,34 @@ from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.gather import Gather, joined
 from jobs.flink_job.ids import Shard as IdMemory
 from jobs.flink_job.judge import add, by_rule
+from jobs.flink_job.kind_clock import KindClock
+from jobs.flink_job.label_feed import by_entity, by_event, labels_reader
+from jobs.flink_job.labels import KindLabels
 from jobs.flink_job.list_feed import by_subtask, read_batch
-from jobs.flink_job.map_store import KeyedMap
+from jobs.flink_job.map_store import KeyedMap, MapStore
 from jobs.flink_job.members import KindMembers, without_lists
 from jobs.flink_job.observe import Kind
-from jobs.flink_job.packets import Answer, Arrived, Events, IdShare, Sighted, Stretches, Waiting, packed, unpacked
+from jobs.flink_job.outside import Outside, OutsideState
+from jobs.flink_job.packets import (
+    Answer,
+    Arrived,
+    ChangeShare,
+    Events,
+    IdShare,
+    LabelBatch,
+    Sighted,
+    Stretches,
+    Waiting,
+    packed,
+    unpacked,
+)
+from jobs.flink_job.record_batcher import Given
 from jobs.flink_job.scatter import Lane, drop_repeats, seen, shares_of
 from jobs.flink_job.shards import shards_at
 from jobs.flink_job.stamp import id_shares, letters, rank_of, timeline_of
 from operators.act import Actor
 from operators.judge import judge
+from operators.labels.desk import LabelDesk
 from operators.observe import join
 from operators.stamp import stamp
 
@@ -28,8 +47,6 @@ PARALLELISM = 3
 """Subtasks of observe."""
 Record = tuple[int, bytes | None]
 """Append time in ms, and value."""
-Listing = tuple[bytes, bytes | None, int, int, int]
-"""A record of the lists topic: key, value, partition, offset, append time in ms."""
 
 
 class FakeState(dict[str, bytes]):
@@ -99,46 +116,70 @@ class Chain:
         self.kinds: dict[tuple[str, str], Kind] = {}
         self.keyed = FakeKeyed()
         self.rows, self.notes, self.listed, self.by_topic = (FakeMap(self.keyed) for _ in range(4))
-        self.members: dict[tuple[str, int], KindMembers] = {}
-        self.topic: list[Listing] = []
+        self.waiting, self.told, self.desks = (FakeMap(self.keyed) for _ in range(3))
+        self.outside: dict[tuple[str, int], Outside] = {}
+        self.read_labels = labels_reader(job)
+        self.topic: list[Given] = []
         """What the lists topic holds."""
         self.gather: Gather[Waiting, Answer] = Gather()
         self.actors: dict[str, Actor] = {}
         self.sequence = 0
         self.offset = 0
         self.out = Outcome()
+        self.labels: Counter[str] = Counter()
         self.swept = 0
 
     def restart(self) -> None:
         """As after a failure: state stays, memory goes."""
-        self.kinds, self.members, self.gather, self.sequence = {}, {}, Gather(), 0
+        self.kinds, self.outside, self.gather, self.sequence = {}, {}, Gather(), 0
         self.ids, self.lane, self.batches = {}, Lane(), 0
 
-    def tell(self, listings: Sequence[Listing]) -> None:
+    def tell(self, listings: Sequence[Given]) -> None:
         """The source brings records of the lists topic."""
         records = read_batch(self.programs.base, listings).records
         for (kind, subtask), mine in by_subtask(records, PARALLELISM).items():
-            members = self._members(kind, subtask)
+            members = self._outside(kind, subtask).members
             assert members is not None
             members.take(mine)
 
-    def _members(self, kind: str, subtask: int) -> KindMembers | None:
-        """As `open` makes it: the topic is read to its end."""
-        found = self.members.get((kind, subtask))
+    def label(self, labels: Sequence[Given]) -> None:
+        """The source brings records of the labels topic."""
+        if not labels:
+            return
+        program = self.programs.base
+        batch = unpacked(packed(self.read_labels(labels)), LabelBatch)
+        for document in batch.dead:
+            self.out.add("deadletter", document)
+        for shard, share in by_event(batch.labels):
+            self.keyed.to(shard)
+            store = MapStore(self.desks)
+            desk = LabelDesk(store, program.label_memory_ms)
+            changes, counts = desk.take(share, tuple(program.kinds))
+            self.labels.update(counts)
+            store.change(list(zip(*desk.take_dirty(), strict=True)))
+            for (kind, subtask), mine in by_entity(changes, program, PARALLELISM).items():
+                self._outside(kind, subtask).labels.take(unpacked(packed(ChangeShare(kind, mine)), ChangeShare).changes)
+
+    def _outside(self, kind: str, subtask: int) -> Outside:
+        """As `open` makes it: the lists topic is read to its end."""
+        found = self.outside.get((kind, subtask))
         if found is None:
             plan, names = self.programs.base.kinds[kind], shards_at(kind, subtask, PARALLELISM)
-            state = {name: KeyedMap(self.by_topic, self.keyed.to, name) for name in names}
+            state = OutsideState(self.by_topic, self.waiting, self.told, self.keyed.to)
+            labels = KindLabels(kind, state.of(self.waiting, names), state.of(self.told, names))
+            found = self.outside[kind, subtask] = Outside(KindClock(labels.clock), labels)
             if not plan.lists:
-                without_lists(state)
-                return None
+                without_lists(state.of(self.by_topic, names))
+                return found
             files = {name: self.job.lists.get(name, {}) for name in names}
-            found = self.members[kind, subtask] = KindMembers(kind, plan.lists, "topic", state, files)
-            unread = [one for one in self.topic if one[3] >= found.position.get(one[2], 0)]
+            by_shard = state.of(self.by_topic, names)
+            found.members = members = KindMembers(kind, plan.lists, "topic", by_shard, files, found.clock)
+            unread = [one for one in self.topic if one[3] >= members.position.get(one[2], 0)]
             records = by_subtask(read_batch(self.programs.base, unread).records, PARALLELISM)
             ends: dict[int, int] = {}
             for _, _, partition, offset, _ in self.topic:
                 ends[partition] = offset + 1
-            found.take(records.get((kind, subtask), []), ends)
+            members.take(records.get((kind, subtask), []), ends)
         return found
 
     def feed(self, records: Sequence[Record], notes: Sequence[str | None] | None = None) -> None:
@@ -187,8 +228,8 @@ class Chain:
             if made is None:
                 subtask = next(n for n in range(PARALLELISM) if shards_at(share.kind, n, PARALLELISM)[0] == shard)
                 names = shards_at(share.kind, subtask, PARALLELISM)
-                members = self._members(share.kind, subtask)
-                made = Kind(share, self.programs, self.rows, self.notes, self.keyed.to, names, 1 << 20, False, members)
+                outside = self._outside(share.kind, subtask)
+                made = Kind(share, self.programs, self.rows, self.notes, self.keyed.to, names, 1 << 20, False, outside)
                 for name in names:
                     made.load_lists(self.job.lists.get(name, {}), KeyedMap(self.listed, self.keyed.to, name))
                 self.kinds[share.kind, shard] = made

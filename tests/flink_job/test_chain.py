@@ -16,12 +16,13 @@ from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.list_feed import read_batch
 from jobs.flink_job.lists import read_members
 from jobs.flink_job.programs import Programs
+from jobs.flink_job.record_batcher import Given
 from operators.decode import Decoder, decode_records
 from operators.members import Members
 from operators.store import MemoryState
 from schemas.cloudevents import iso
 from tests.e2e.conftest import POLICY, crowd, spoiled
-from tests.flink_job.chain import Chain, Listing, Record
+from tests.flink_job.chain import Chain, Record
 
 Json = dict[str, Any]
 CALIBRATED = """
@@ -57,13 +58,13 @@ def embedded(
     folder: Path,
     config: list[bytes],
     policy: str = POLICY,
-    listings: Sequence[Listing] = (),
+    listings: Sequence[Given] = (),
 ) -> dict[str, dict[str, Json]]:
     return by_id(outcome(records, folder, config, policy, listings))
 
 
 def outcome(
-    records: list[Record], folder: Path, config: list[bytes], policy: str, listings: Sequence[Listing] = ()
+    records: list[Record], folder: Path, config: list[bytes], policy: str, listings: Sequence[Given] = ()
 ) -> dict[str, list[Json]]:
     programs = Programs(policy, "shop", None)
     program = programs.base
@@ -111,7 +112,7 @@ def test_p_values_and_discoveries_are_those_of_the_embedded_engine(folder: Path)
         assert found[topic] == expected[topic], topic
 
 
-def listings(records: list[Record], seed: int) -> list[Listing]:
+def listings(records: list[Record], seed: int) -> list[Given]:
     """Entities go on a list and off it while the records come, some of them for a time only; a list file names a3."""
     rng, found, offsets = random.Random(seed), [], Counter[int]()
     times = [at for at, _ in records]

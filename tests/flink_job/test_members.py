@@ -7,6 +7,7 @@ import pytest
 
 from integration.kafka.client import KafkaError
 from jobs.flink_job.facts import JobFacts
+from jobs.flink_job.kind_clock import KindClock
 from jobs.flink_job.map_store import KeyedMap
 from jobs.flink_job.members import KindMembers
 from jobs.flink_job.packets import ListRecord
@@ -42,7 +43,7 @@ def made(policy: str, of: Chain | None = None) -> Chain:
     """A job, on the state of another one."""
     chain = Chain(JobFacts(policy, "shop", "line", "", "t", ("t.events",), pii_key=b"k"))
     if of is not None:
-        for name in ("keyed", "rows", "notes", "listed", "by_topic", "sights", "topic"):
+        for name in ("keyed", "rows", "notes", "listed", "by_topic", "waiting", "told", "desks", "sights", "topic"):
             setattr(chain, name, getattr(of, name))
     return chain
 
@@ -66,10 +67,10 @@ def test_the_state_of_another_topic_is_refused() -> None:
     keyed = FakeKeyed()
     names = shard_names("account")[:2]
     state = {name: KeyedMap(FakeMap(keyed), keyed.to, name) for name in names}
-    KindMembers("account", ("vip",), "one", state, {}).take([], {0: 5})
-    assert KindMembers("account", ("vip",), "one", state, {}).position == {0: 5}
+    KindMembers("account", ("vip",), "one", state, {}, KindClock()).take([], {0: 5})
+    assert KindMembers("account", ("vip",), "one", state, {}, KindClock()).position == {0: 5}
     with pytest.raises(KafkaError) as caught:
-        KindMembers("account", ("vip",), "other", state, {})
+        KindMembers("account", ("vip",), "other", state, {}, KindClock())
     assert str(caught.value) == (
         "the state of this job follows another lists topic, or the topic was deleted and made again: who is on a list would "
         "be a mixture of both. Start the job again without its state, or bring the old topic back."
@@ -80,14 +81,14 @@ def test_nothing_is_taken_twice_and_what_one_shard_has_read_another_may_not_have
     keyed = FakeKeyed()
     maps = FakeMap(keyed)
     state = {name: KeyedMap(maps, keyed.to, name) for name in shard_names("account")}
-    members = KindMembers("account", ("vip",), "one", state, {})
+    members = KindMembers("account", ("vip",), "one", state, {}, KindClock())
     records = [ListRecord(0, n, START, MemberEntry("vip", "account", b"u%d" % n, None, True)) for n in range(40)]
     members.take(records[:20])
     assert members.position == {}  # of shards without a record nothing is known
     members.take([], {0: 30})
     assert members.position == {0: 30}
     members.take(records)  # the first 30 are known to have been all there were
-    restored = KindMembers("account", ("vip",), "one", state, {})
+    restored = KindMembers("account", ("vip",), "one", state, {}, KindClock())
     for each in (members, restored):
         list(each._members.advance(START))
         assert each._members.now == {("vip", b"u%d" % n): NO_END for n in (*range(20), *range(30, 40))}
