@@ -5,13 +5,19 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
+import polars as pl
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
-from models.inspection import Limits, golden_scores
+from models.curves import curve_of
+from models.inspection import Limits, golden_scores, inspect
+from models.learners import TrainingError, ordinary
+from models.metrics import measured
+from models.onnx_scorer import OnnxScorer
 from models.registry import StoredModel
+from models.samples import Samples
 from models.structure import check_structure
 from operators.scoring import ModelError
-from schemas.manifest import Golden, Manifest, ManifestDraft, ModelInput, ModelOutput
+from schemas.manifest import Baseline, Golden, Manifest, ManifestDraft, ModelInput, ModelOutput
 
 _ROWS = 16
 _WORDS = ("", "hello", "see you tomorrow", "win a free prize now http://prize.example", "ÄÖÜ 你好 🙂", "a" * 300)
@@ -63,6 +69,42 @@ def imported(data: bytes, wanted: Wanted, limits: Limits | None = None) -> Manif
                 "the model has no score (NaN) for ordinary rows: its export is broken, or takes other inputs"
             )
     return draft.model_copy(update={"golden": Golden(inputs=rows, outputs=scores)})
+
+
+def calibration_set(draft: ManifestDraft, data: bytes, samples: Samples) -> ManifestDraft:
+    """The manifest with what the scores do on labelled events that the model was not trained on: thresholds, figures, and an
+    ordinary value of each input, against which scores are explained. Scores stay as they are. O(events).
+
+    Raises ModelError for a model that no job would load, TrainingError where the events are of one class or have no score.
+    """
+    stored = StoredModel(Manifest(**dict(draft), version=1, sha256=sha256(data).hexdigest()), data)
+    (why,) = inspect([stored])
+    if why is not None:
+        raise ModelError(why)
+    positives = int(samples.labels.sum())
+    if positives in (0, len(samples)):
+        which = "true" if positives else "false"
+        raise TrainingError(
+            f"all {len(samples):,} labels are {which}, and thresholds are made of both: give events of the other class too"
+        )
+    scores = OnnxScorer(stored).score(samples.inputs).values
+    known = ~np.isnan(scores)
+    if not known.any() or samples.labels[known].all() or not samples.labels[known].any():
+        raise TrainingError(
+            f"{int(known.sum()):,} of {len(samples):,} labelled events have a score, and those are not of both classes: see --on-null for inputs that are NULL"
+        )
+    figures = measured(scores[known], samples.labels[known])
+    if scores[known].min() < 0 or scores[known].max() > 1:  # no probabilities, so only their order counts
+        figures = {name: figures[name] for name in ("average_precision", "auc", "positives", "events")}
+    numbers = [one.name for one in draft.inputs if one.type == "number"]
+    middles = dict(zip(numbers, ordinary(samples.inputs.select(numbers).cast(pl.Float64).to_numpy()), strict=True))
+    return draft.model_copy(
+        update={
+            "curve": curve_of(scores, samples.labels, samples.days),
+            "metrics": figures,
+            "explanation": Baseline(values=[middles.get(one.name) for one in draft.inputs]),
+        }
+    )
 
 
 def _golden_rows(inputs: Sequence[ModelInput]) -> list[list[bool | int | float | str | None]]:

@@ -66,7 +66,7 @@ def forest(x: Matrix, labels: Mask) -> Learned:
         lambda rows: _probability(model)(rows.astype(np.float32)),
         _skl2onnx(model, x.shape[1], wide=False),
         _classes(),
-        _ordinary(x),
+        Baseline(values=ordinary(x)),
     )
 
 
@@ -83,7 +83,10 @@ def xgboost(x: Matrix, labels: Mask) -> Learned:
         model, initial_types=[("x", types.FloatTensorType([None, x.shape[1]]))], target_opset=15
     )
     return Learned(
-        lambda rows: _probability(model)(rows.astype(np.float32)), _bytes(exported), _classes(), _ordinary(x, True)
+        lambda rows: _probability(model)(rows.astype(np.float32)),
+        _bytes(exported),
+        _classes(),
+        Baseline(values=ordinary(x)),
     )
 
 
@@ -108,7 +111,7 @@ def lightgbm(x: Matrix, labels: Mask) -> Learned:
         lambda rows: _probability(model)(rows.astype(np.float32).astype(np.float64)),
         _bytes(exported),
         _classes(),
-        _ordinary(x, True),
+        Baseline(values=ordinary(x)),
     )
 
 
@@ -177,10 +180,7 @@ def _rarity(labels: Mask) -> float:
     return float(np.sqrt((~labels).sum() / labels.sum()))
 
 
-def _ordinary(x: Matrix, missing: bool = False) -> Baseline:
+def ordinary(x: Matrix) -> list[float | None]:
     """The median of each column; NULL where most are missing."""
-    absent = np.isnan(x)
-    middles = [
-        None if missing and absent[:, j].mean() > 0.5 else float(np.nanmedian(x[:, j])) for j in range(x.shape[1])
-    ]
-    return Baseline(values=middles)
+    absent = np.isnan(x).mean(axis=0) > 0.5
+    return [None if absent[j] else float(np.nanmedian(x[:, j])) for j in range(x.shape[1])]

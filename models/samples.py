@@ -13,6 +13,7 @@ from models.learners import TrainingError
 Mask = npt.NDArray[np.bool_]
 Times = npt.NDArray[np.int64]
 
+_DAY_MS = 86_400_000
 TRAIN, CALIBRATE = 0.7, 0.85
 """Shares of the events, in the order of time, up to which the model is fitted, and up to which it is calibrated."""
 
@@ -29,6 +30,11 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def days(self) -> float:
+        """How long they span, a minute at least."""
+        return max((int(self.times[-1]) - int(self.times[0])) / _DAY_MS, 1 / 1_440)
 
     def part(self, start: int, stop: int) -> "Samples":
         return Samples(self.inputs[start:stop], self.prints, self.labels[start:stop], self.times[start:stop])

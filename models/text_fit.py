@@ -1,8 +1,10 @@
 """Fitting a text classifier: L2 logistic regression over hashed n-grams, with NumPy alone.
 
-An n-gram's value is its inverse document frequency, a text's values have length 1, and each class weighs the same, so
-that a text model learns from one spam in a hundred. How much it is held back is chosen on the last fifth of the texts,
-which it has not seen then; the calibration comes from there, too. Then it is fitted on all.
+An n-gram's value is its inverse document frequency, and a text's values have length 1. An n-gram that is said more in one
+class than in the other is held back less, by its log-count ratio (Wang and Manning 2012, Baselines and Bigrams). The rare
+class weighs more by the root of its rarity, so that a text model learns from one spam in a hundred. How much all is held
+back is chosen on the last fifth of the texts, which it has not seen then; the calibration comes from there, too. Then it
+is fitted on all.
 """
 
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ Vector = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.int64]
 
-STRENGTHS = (1.0, 5.0, 25.0)
+STRENGTHS = (0.2, 1.0, 5.0)
 """What a unit of loss costs against half a unit of squared weight."""
 
 
@@ -55,22 +57,32 @@ def fit_text(texts: pl.Series, labels: Mask) -> TextFit:
     for strength in STRENGTHS:
         fit = earlier.fit(strength, start)
         start = earlier.last
-        fits.append((_balanced_loss(fit.margins(later), labels[cut:]), fit))
+        fits.append((_weighted_loss(fit.margins(later), labels[cut:]), fit))
     best = min(fits, key=lambda one: one[0])[1]
     calibration = platt(best.margins(later), labels[cut:])
     whole = _Design.of(found, labels).fit(best.strength, None)
     return TextFit(whole.weights, whole.squares, whole.bias, whole.strength, calibration)
 
 
-def _balanced_loss(margins: Vector, labels: Mask) -> float:
+def _weighted_loss(margins: Vector, labels: Mask) -> float:
     """The loss that was minimised, on other texts."""
     return float((_class_weights(labels) * np.logaddexp(0, np.where(labels, -margins, margins))).sum())
 
 
 def _class_weights(labels: Mask) -> Vector:
-    """A weight for each text, 1 on average, the same in all for each class."""
+    """A weight for each text: the root of what would make both classes weigh the same in all."""
     positives = labels.mean()
-    return np.where(labels, 0.5 / positives, 0.5 / (1 - positives))
+    return np.asarray(np.sqrt(np.where(labels, 0.5 / positives, 0.5 / (1 - positives))))
+
+
+def _ratios(columns: Places, ends: Places, labels: Mask, count: int) -> Vector:
+    """Of each column: the logarithm of how much likelier its n-gram is in a text of the one class than of the other."""
+    said = np.repeat(labels, np.diff(ends, prepend=0))
+    positive = np.bincount(columns[said], minlength=count)
+    negative = np.bincount(columns[~said], minlength=count)
+    return np.asarray(
+        np.log((positive + 1) / (labels.sum() + 2)) - np.log((negative + 1) / ((~labels).sum() + 2)), np.float64
+    )
 
 
 @dataclass(slots=True)
@@ -81,7 +93,7 @@ class _Design:
     """Column of each n-gram of each text."""
     ends: Places
     values: Vector
-    """Of an n-gram, by column."""
+    """Of an n-gram, by column, with what it is held back less."""
     norms: Vector
     """Of a text."""
     numbers: npt.NDArray[np.int32]
@@ -99,8 +111,9 @@ class _Design:
         place[numbers] = np.arange(len(numbers))
         columns = place[found.numbers]
         norms = np.sqrt(np.maximum(_sums((values**2)[found.numbers], found.ends), 1e-9))
+        telling = 1 + np.abs(_ratios(columns, found.ends, labels, len(numbers)))
         start = np.zeros(len(numbers) + 1)
-        return cls(columns, found.ends, values[numbers], norms, numbers, values**2, labels, start)
+        return cls(columns, found.ends, values[numbers] * telling, norms, numbers, values**2, labels, start)
 
     def fit(self, strength: float, start: Vector | None) -> TextFit:
         weights = strength * _class_weights(self.labels)

@@ -24,7 +24,6 @@ from schemas.manifest import Calibration, Golden, Manifest, ManifestDraft, Model
 
 PARITY = 1e-5
 """How far the exported model may be from the library's."""
-_DAY_MS = 86_400_000
 _MEASURED = 5_000
 """Events that the weight of an input is measured on."""
 _Row = list[bool | int | float | str | None]
@@ -120,11 +119,10 @@ def _finished(
     known = ~np.isnan(scores)
     if not known.any() or test.labels[known].all() or not test.labels[known].any():
         raise TrainingError("the events to measure on have no score, or are of one class: label more events")
-    days = max((int(test.times[-1]) - int(test.times[0])) / _DAY_MS, 1 / 1_440)
     earlier = len(whole) - len(test)
     fields = manifest.model_dump(exclude={"format", "version", "sha256"})
     fields |= {
-        "curve": curve_of(scores, test.labels, days),
+        "curve": curve_of(scores, test.labels, test.days),
         "metrics": measured(scores[known], test.labels[known]),
         "trained_on": TrainingWindow(
             start=iso(int(whole.times[0])),

@@ -162,7 +162,8 @@ class ModelCompiler:
         if number is None:
             if manifest.curve is None:
                 raise ThresholdError(
-                    f"{name}@{version} has no calibration set", "write a number, or set it with a threshold record"
+                    f"{name}@{version} has no calibration set",
+                    "write a number, set it with a threshold record, or import it with --calibrate",
                 )
             try:
                 number = operating_point(manifest.curve, point, wanted).threshold  # type: ignore[arg-type]

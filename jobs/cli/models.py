@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -13,18 +12,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from jobs.cli import import_model
 from jobs.cli.config_log import append, effective
 from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
-from jobs.cli.shared import CommandError, load_program, mendable
+from jobs.cli.shared import CommandError, mendable
 from jobs.wilson import wilson
 from models.inspection import inspect
-from models.registry import LARGEST_MODEL, Registry, RegistryError, parse_reference
-from operators.expressions import Type
+from models.registry import Registry, RegistryError, parse_reference
 from operators.operating_points import POINTS, UnreachableError, operating_point, point_name
 from operators.scoring import ModelError
 from schemas.cloudevents import iso
 from schemas.manifest import Manifest, ModelInput, Point
-from schemas.problem import did_you_mean
 
 app = typer.Typer(help="List, show, check, publish and import models.", no_args_is_help=True)
 
@@ -183,43 +181,7 @@ def publish(
     print("".join(f"{answer}\n" for answer in answers), end="")
 
 
-@app.command(
-    "import",
-    epilog="Example: `watchgate models import net.onnx --name fraud --inputs amount,night,spend_7d --policy shop.yaml`",
-)
-def import_command(
-    file: Annotated[Path, typer.Argument(help="The model, .onnx.")],
-    name: Annotated[str, typer.Option(help="Its name in the registry.")],
-    inputs: Annotated[str, typer.Option(help="Columns of a policy in the order of the model's inputs: a,b,c.")],
-    registry: RegistryFolder = _DEFAULT,
-    policy: Annotated[
-        Path | None,
-        typer.Option(
-            help="Binds the model to what this policy defines the columns as; without it to their names only."
-        ),
-    ] = None,
-    on_null: Annotated[
-        str, typer.Option(help="Where an input is NULL: null_score, missing (NaN for the model), or a number.")
-    ] = "null_score",
-    output: Annotated[str | None, typer.Option(help="Output that holds the score, where it is not plain.")] = None,
-    output_column: Annotated[int | None, typer.Option(min=0, help="Class in it; the last unless given.")] = None,
-    description: Annotated[str, typer.Option(help="What it tells, in a sentence.")] = "",
-) -> None:
-    """Add somebody else's model: a PyTorch export, an ensemble. It is loaded and scored in a process of its own first."""
-    from models.importing import Wanted, imported
-
-    columns = [column.strip() for column in inputs.split(",") if column.strip()]
-    with mendable():
-        given = _inputs(columns, policy, on_null)
-        data = _bytes(file)
-        try:
-            draft = imported(data, Wanted(name, given, output, output_column, description, _now()))
-        except ValueError as error:
-            raise CommandError(f"error: {_told(error)}") from None
-        manifest = Registry(registry).add(draft, data)
-    print(f"{name}@{manifest.version} is in {registry}, digest {sha256(data).hexdigest()[:12]}")
-    if policy is None:
-        print("its inputs are bound to names, not to definitions: give --policy to have jobs refuse others")
+app.command("import", epilog=import_model.EXAMPLE)(import_model.command)
 
 
 def _verified(registry: Registry, wanted: list[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], str | None]]:
@@ -242,48 +204,6 @@ def _reference(registry: Registry, text: str) -> tuple[str, int]:
     if not versions:
         registry.manifest(text, 1)  # says which models there are
     return text, versions[-1]
-
-
-def _inputs(columns: list[str], policy: Path | None, on_null: str) -> list[ModelInput]:
-    rule: object = on_null
-    if on_null not in ("null_score", "missing"):
-        try:
-            rule = float(on_null)
-        except ValueError:
-            raise CommandError(f"error: --on-null takes null_score, missing or a number, not {on_null!r}") from None
-    if not columns:
-        raise CommandError("error: --inputs names no column. Write them with commas: --inputs amount,night")
-    if policy is None:
-        return [ModelInput.model_validate({"name": column, "on_null": rule}) for column in columns]
-    program = load_program(policy)
-    found = []
-    for column in columns:
-        if column not in program.types:
-            hint = did_you_mean(column, program.types)
-            raise CommandError(f"error: {policy} has no column {column}" + (f"; {hint}" if hint else ""))
-        text = program.types[column] is Type.STRING
-        found.append(
-            ModelInput.model_validate(
-                {
-                    "name": column,
-                    "fingerprint": program.prints[column],
-                    "type": "text" if text else "number",
-                    "on_null": "null_score" if text else rule,
-                }
-            )
-        )
-    return found
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(LARGEST_MODEL + 1)
-    except OSError as error:
-        raise ModelError(f"{file} cannot be read: {error.strerror}") from None
-    if len(data) > LARGEST_MODEL:
-        raise ModelError(f"{file} has over {LARGEST_MODEL:,} bytes, and no more are allowed")
-    return data
 
 
 def _point(text: str) -> tuple[Point, float]:
@@ -326,11 +246,6 @@ def _share(part: int, whole: int) -> str:
 def _on_null(given: ModelInput) -> str:
     told = {"null_score": "no score", "missing": "NaN, the model's own rule"}
     return told.get(str(given.on_null), f"taken as {given.on_null}")
-
-
-def _told(error: ValueError) -> str:
-    """A manifest's own complaint in one line."""
-    return " ".join(str(error).split())[:300]
 
 
 def _now() -> str:

@@ -31,7 +31,7 @@ def test_it_prints_figures_of_both(root, tmp_path, classes):
     shown = run(root, tmp_path / "train.csv", "--text", "said", "--label", "class", "--test", tmp_path / "test.parquet")
     result = json.loads(shown.splitlines()[-1])
     assert (result["classes"], result["train"]) == (classes, frame.height)
-    for name in ("watchgate", "sklearn", "sklearn_balanced"):
+    for name in ("watchgate", "sklearn", "sklearn_balanced", "sklearn_chosen"):
         assert result[name] == {"macro_f1": 1.0, "average_precision": 1.0}
     assert set(result["us_per_text"]) == {"1", "64", "256", "1024", "4096"}
 

@@ -145,7 +145,7 @@ def test_which_of_several_points_a_record_is_for(tmp_path: Path) -> None:
         ("fraud >= threshold(fraud, recall='x')", "recall is a number above 0 and up to 1", "write threshold("),
         ("fraud >= threshold(fraud, precision=0.99)", "fraud@1: precision=0.99 is not reached on its calibration set: the best is 0.95", "ask for less, or train a better model"),
         ("both >= threshold(both, recall=0.5)", "both is an ensemble, and has no calibration set", "write a number, or train a model over its members"),
-        ("plain >= threshold(plain, recall=0.5)", "plain@1 has no calibration set", "write a number, or set it with a threshold record"),
+        ("plain >= threshold(plain, recall=0.5)", "plain@1 has no calibration set", "write a number, set it with a threshold record, or import it with --calibrate"),
         ("treshold(fraud, recall=0.5) < fraud", "unknown function `treshold`", "did you mean `threshold`?"),
     ],
 )  # fmt: skip
