@@ -19,14 +19,13 @@ class Meters:
         self._gauges: dict[tuple[str, ...], Any] = {}
 
     def count(self, name: str, number: int = 1, **labels: str) -> None:
-        """Adds to a counter."""
-        if not number:
-            return
+        """Adds to a counter. One that stands at 0 is there too: alarms cannot tell a missing one from a job that is down."""
         key = (name, *labels.values())
         counter = self._counters.get(key)
         if counter is None:
             counter = self._counters[key] = self._labelled(labels).counter(name)
-        counter.inc(number)
+        if number:
+            counter.inc(number)
 
     def set(self, name: str, value: int, **labels: str) -> None:
         """Sets a gauge."""

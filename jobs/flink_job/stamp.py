@@ -120,9 +120,9 @@ class Stamp(BroadcastProcessFunction):
             notices = self.timeline.restore(known["timeline"], clock_ms)
             yield from self._status(notice for notice in notices if notice["kind"] != "policy_applied")
             self.folded, self.kept = known["folded"], self.timeline.revision
+        self.meters.set("config_unavailable", int(self.unread is not None))
         if self.unread is not None:
             log.warning("the config topic cannot be read: every rule is shadow", error=str(self.unread))
-            self.meters.set("config_unavailable", 1)
             yield from self._status(self.timeline.unavailable(True))
         for entry in self.log:
             yield from self._fold(entry)
