@@ -11,7 +11,7 @@ from pyflink.common import Row
 from pyflink.datastream import ProcessFunction
 
 from integration.kafka.address import KafkaPlace
-from integration.kafka.client import UnreachableError
+from integration.kafka.client import KafkaError
 from integration.kafka.following import FollowedTopic
 from integration.kafka.member_topic import follow_members
 from jobs.flink_job.facts import JobFacts, Subtask
@@ -77,12 +77,13 @@ def by_subtask(records: list[ListRecord], parallelism: int) -> Mapping[tuple[str
 
 
 def follow_lists(job: JobFacts, seconds: float = _WAIT_S) -> FollowedTopic:
-    """The lists topic. Tries again for `seconds` while no broker answers; raises KafkaError."""
+    """The lists topic. Tries again for `seconds`: a broker that has just started may not know its topics yet. Raises
+    KafkaError."""
     until = time.monotonic() + seconds
     while True:
         try:
             return follow_members(KafkaPlace(job.kafka, job.topic("lists")), job.properties)
-        except UnreachableError:
+        except KafkaError:
             if time.monotonic() > until:
                 raise
             time.sleep(1.0)

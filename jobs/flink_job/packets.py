@@ -8,7 +8,7 @@ import io
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -197,8 +197,7 @@ class LabelShare:
     labels: pl.DataFrame
 
 
-@dataclass(frozen=True, slots=True)
-class LabelChange:
+class LabelChange(NamedTuple):  # of which there are many, and which pickles faster than a dataclass
     """What a label changes for one entity, from `at_ms` on: `old` to `new`, NaN where there is none."""
 
     key: bytes
