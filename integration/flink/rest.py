@@ -13,6 +13,8 @@ from integration.flink.settings import ClusterError
 _ENDED = ("CANCELED", "FAILED", "FINISHED")
 
 
+_ABSENT = re.compile(r"Failed to get metadata for topics \[([^\]]+)\].*UnknownTopicOrPartitionException", re.DOTALL)
+"""A source that misses a topic. The innermost error does not say which."""
 _NO_SLOTS = "Could not acquire the minimum required resources"
 """What Flink says of a job that waited in vain for slots: true, but not how many it lacks."""
 
@@ -133,6 +135,9 @@ class FlinkApi:
 
 def innermost(trace: str) -> str:
     """What the innermost error of a Java stack trace says, with the Python error in it if there is one."""
+    absent = _ABSENT.search(trace)
+    if absent:
+        return f"not all of these topics are there: {absent[1]}. `watchgate doctor --kafka HOST:PORT` says how to make them"
     lines = [line.strip() for line in trace.splitlines()]
     causes = [line.removeprefix("Caused by: ") for line in lines if line and not line.startswith(("at ", "... "))]
     python = [line.partition("PythonException: ")[2] for line in causes if "PythonException: " in line]

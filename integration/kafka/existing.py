@@ -32,6 +32,21 @@ def existing_topics(
         )
 
 
+def topic_idents(
+    kafka: str, topics: Mapping[str, TopicSpec], properties: ClientProperties | None = None
+) -> dict[str, str]:
+    """By name what a topic of that name that is made again has different. Raises KafkaError for topics that are not there."""
+    missing: dict[str, list[str]] = {}
+    for difference in check_topics(kafka, topics, properties):
+        if difference.missing:
+            missing.setdefault(difference.repair, []).append(difference.topic)
+    if missing:
+        told = "; ".join(f"{', '.join(names)} (repair: {repair})" for repair, names in missing.items())
+        raise KafkaError(f"topics of this job are not there: {told}")
+    with admin_client(kafka, properties) as admin:
+        return {topic["name"]: str(topic["topic_id"]) for topic in admin.describe_topics(list(topics))}
+
+
 def events_spec(allow_create_time: bool) -> TopicSpec:
     """What a topic of events must be like."""
     return TopicSpec(EVENTS.name) if allow_create_time else EVENTS

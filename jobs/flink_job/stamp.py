@@ -6,7 +6,7 @@ and are passed over.
 """
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,8 @@ from pyflink.datastream import BroadcastProcessFunction
 from pyflink.datastream.state import MapStateDescriptor
 
 from integration.kafka.client import KafkaError
+from integration.kafka.existing import topic_idents
+from integration.kafka.topics import job_topics
 from jobs.flink_job.config_log import ConfigEntry, ForeignTimelineError, read_config
 from jobs.flink_job.facts import JobFacts, Subtask
 from jobs.flink_job.meters import Meters
@@ -61,13 +63,17 @@ class Stamp(BroadcastProcessFunction):
         self.kept: object = None
         self.unread: KafkaError | None = None
         self.log: list[ConfigEntry] = []
+        self.topics: dict[str, str] = {}
+        job = self.job
         try:
-            topic = self.job.topic("config")
-            self.log = read_config(self.job.kafka, topic, self.job.timeline, self.job.properties)
+            self.log = read_config(job.kafka, job.topic("config"), job.timeline, job.properties)
         except ForeignTimelineError:
             raise
         except KafkaError as error:
             self.unread = error
+            return
+        idents = topic_idents(job.kafka, job_topics(job.prefix, job.events), job.properties)
+        self.topics = {name: idents[name] for name in job.events}
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         yield from self._begin(ctx)
@@ -116,6 +122,7 @@ class Stamp(BroadcastProcessFunction):
             if self.unread is not None:
                 raise self.unread
             known = pickle.loads(saved)
+            refuse_others(known.get("topics", {}), self.topics)
             clock_ms = pickle.loads(state.get(_CLOCK))
             notices = self.timeline.restore(known["timeline"], clock_ms)
             yield from self._status(notice for notice in notices if notice["kind"] != "policy_applied")
@@ -147,10 +154,22 @@ class Stamp(BroadcastProcessFunction):
             self.meters.set("epoch", rank_of(self.timeline.at(self.timeline.clock_ms).id))
         if self.kept != self.timeline.revision:
             self.kept = self.timeline.revision
-            state.put(_TIMELINE, pickle.dumps({"timeline": self.timeline.snapshot(), "folded": self.folded}))
+            known = {"timeline": self.timeline.snapshot(), "folded": self.folded, "topics": self.topics}
+            state.put(_TIMELINE, pickle.dumps(known))
 
     def _status(self, documents: Any) -> Iterator[Any]:
         return status_rows(self.job, self.policy, self.here, self.meters, documents)
+
+
+def refuse_others(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Raises KafkaError where an events topic was made again: its records up to the old offset would be passed over."""
+    for name, ident in before.items():
+        if now.get(name, ident) != ident:
+            raise KafkaError(
+                f"the events topic {name} was deleted and made again since the state of this job was written: its offsets "
+                "say nothing about the new one. Cancel the job and submit it without --from-savepoint: it reads the new topic "
+                "from its beginning, and its windows begin empty"
+            )
 
 
 def timeline_of(programs: Programs, name: str) -> Timeline:

@@ -24,6 +24,8 @@ class Start:
 def events_table(job: JobFacts, start: Start, group: str) -> str:
     """CREATE TABLE events: records as bytes, with place and time."""
     options = _connection(job) | start.options() | {"topic": ";".join(job.events), "properties.group.id": group}
+    # Flink's 5 minutes are long for a partition that was added, and for a topic that is gone.
+    options["scan.topic-partition-discovery.interval"] = "10 s"
     columns = (
         "v BYTES, `topic` STRING METADATA VIRTUAL, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL, "
         # Ingest times of a partition never fall, so its last one is its watermark, which tells what can be swept.

@@ -87,11 +87,11 @@ class Running:
             {"key": f"mode/{rule}", "value": value, "effective_at": effective_at, "by": "t", "reason": "test"}
         )
 
-    def configure(self, record: Json | bytes) -> None:
+    def configure(self, record: Json | bytes | None) -> None:
         """A record on the config topic, as it is."""
-        value = record if isinstance(record, bytes) else orjson.dumps(record)
+        value = orjson.dumps(record) if isinstance(record, dict) else record
         with producer(self.broker.address) as client:
-            client.send(f"{self.prefix}.config", value=value, partition=0).get(timeout=60)
+            client.send(f"{self.prefix}.config", key=b"a key", value=value, partition=0).get(timeout=60)
 
     def records(self, topic: str) -> list[tuple[int, bytes]]:
         """(append time, value) of partition 0 of a topic."""

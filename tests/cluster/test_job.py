@@ -131,10 +131,13 @@ def test_config_records_that_cannot_be_used_are_refused_by_every_subtask_and_cha
         job.configure({"key": "model/fraud", "value": {"version": 9, "mode": "live"}, **later})
         job.configure({"key": "mode/brust", "value": {"mode": "off"}, **later})
         job.configure({"key": "mode/burst", "value": {"mode": "shadow", "digest": "0123456789abcdef"}, **later})
-        refused = job.statuses("config_rejected", of=2, each=4)
+        job.configure(None)
+        job.configure({"key": "policy", "value": {"policy": "shop", "format": 9}, **later})
+        refused = job.statuses("config_rejected", of=2, each=6)
         messages = {(d["subtask"], d["message"].split(":")[0]) for d in refused}
-        names = ("record 1 was rejected", "policy was rejected", "model/fraud was rejected", "mode/brust was rejected")
-        assert messages == {(subtask, name) for subtask in (0, 1) for name in names}
+        names = ("record 1", "policy", "model/fraud", "mode/brust", "record 6")
+        assert messages == {(subtask, f"{name} was rejected") for subtask in (0, 1) for name in names}
+        assert any("format" in d["message"] for d in refused)
         assert any("did you mean burst?" in d["message"] for d in refused)
         job.feed([*poisoned(100), b"\x00" * 10_000_000, b'{"kind": "post", "id": "' + b"x" * 9_000_000 + b'"}', None])
         # A person waits until both subtasks have said that they took it.

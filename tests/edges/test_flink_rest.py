@@ -17,11 +17,22 @@ JAVA = """org.apache.flink.runtime.JobException: Recovery is suppressed
 Caused by: org.apache.kafka.common.errors.TimeoutException: Timed out waiting for a node assignment
 \tat java.base/java.lang.Thread.run(Thread.java:840)
 """
+ABSENT = """org.apache.flink.util.FlinkRuntimeException: Failed to list subscribed topic partitions due to
+\tat org.apache.flink.connector.kafka.source.X.y(X.java:1)
+Caused by: java.lang.RuntimeException: Failed to get metadata for topics [shop.events, shop.more].
+\tat org.apache.flink.connector.kafka.util.AdminUtils.getTopicMetadata(AdminUtils.java:79)
+Caused by: java.util.concurrent.ExecutionException: org.apache.kafka.common.errors.UnknownTopicOrPartitionException: This server
+"""
 
 
 @pytest.mark.parametrize(
     ("trace", "said"),
     [
+        (
+            ABSENT,
+            "not all of these topics are there: shop.events, shop.more. `watchgate doctor --kafka HOST:PORT` says how to "
+            "make them",
+        ),
         (PYTHON, "the state belongs to timeline a"),
         (JAVA, "Timed out waiting for a node assignment"),
         ("java.lang.NullPointerException\n\tat a.b(C.java:1)\n", "java.lang.NullPointerException"),
