@@ -72,8 +72,8 @@ class EmbeddedJob:
             check_labels(plan.program, plan.labels is not None)
             members = read_lists(plan.program, plan.lists)
             source = self._open_source(opened)
-            if plan.labels is not None and plan.labels != "-":
-                open_source(plan.labels).close()
+            if plan.labels is not None:
+                LabelFeed(plan.labels, plan.program, None, None).close()
             if not is_kafka(plan.output):
                 check_place(Path(plan.output), fresh=not has_state(plan.state))
             self.state = open_state(plan.state, [*families, "cooldowns", "ids", "labels", "lists", MEMBERS])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from integration.kafka.address import is_kafka
 from integration.sources import Chunk, SourceError, open_source
 from jobs.engine import EngineError
 from operators.batch import DeadRecord
@@ -40,6 +41,10 @@ class LabelFeed:
         self, path: str, program: Program, position: dict[str, Any] | None, horizon_ms: int | None, follow: bool = False
     ) -> None:
         """`horizon_ms`: no label is known after it (None: no such bound). Raises SourceError where the file cannot be read."""
+        if is_kafka(path):
+            raise SourceError(
+                f"{path} cannot be read as labels: only a job on Flink reads a topic of them. Name one file here"
+            )
         if path == "-" or Path(path).is_dir():
             raise SourceError(f"{path} cannot be read as labels: name one file (.jsonl, .jsonl.gz, .csv or .parquet)")
         self.horizon_ms = horizon_ms

@@ -249,6 +249,12 @@ def test_a_policy_that_reads_labels_needs_them(shop: Path, command: str) -> None
     )
     folder = failed(shop, command, str(shop / "policy.yaml"), *given, "--labels", str(shop))
     assert folder == f"error: {shop} cannot be read as labels: name one file (.jsonl, .jsonl.gz, .csv or .parquet)"
+    topic = failed(shop, command, str(shop / "policy.yaml"), *given, "--labels", "kafka://127.0.0.1:9092/shop.labels")
+    assert topic == (
+        "error: kafka://127.0.0.1:9092/shop.labels cannot be read as labels: only a job on Flink reads a topic of them. "
+        "Name one file here"
+    )
+    assert not (shop / "out").exists()
 
 
 RULE = 'rules: {r: {when: "bad_1d >= 1", action: review, target: terminal, warmup: ignore}}\n'
