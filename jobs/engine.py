@@ -17,6 +17,7 @@ import polars as pl
 
 from integration.config_log import ConfigLine
 from operators.act import Actor
+from operators.ages import NEVER
 from operators.batch import Batch, DeadRecord, Origin
 from operators.clock import Mask, RunningClock
 from operators.config_records import Choose
@@ -39,7 +40,7 @@ from operators.scoring import NoScorers, Scorers
 from operators.stamp import Stamped, stamp
 from operators.store import Changes as StateChanges
 from operators.store import State
-from operators.timeline import NEVER, Timeline, TimelineError
+from operators.timeline import Timeline, TimelineError
 
 Document = dict[str, object]
 

@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from jobs.embedded import EmbeddedJob
-from operators.timeline import NEVER
+from operators.ages import NEVER
 
 PREFIX = "watchgate_"
 _COUNTS = {

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from operators.ages import NEVER, Ages
 from operators.choices import Choices
 from operators.config_records import Choose, RefusedError, Setting, check, describe, reason
 from operators.documents import Json, status
@@ -21,9 +22,6 @@ from operators.passed import Passed
 from operators.plan import Program
 from schemas.cloudevents import iso
 from schemas.config import ConfigError, ConfigRecord, parse_config
-
-NEVER = -(2**63)
-"""Before any event."""
 
 FORMAT = 1
 BEGUN = 16
@@ -295,18 +293,20 @@ class Timeline:
                 "timeline": self.timeline_id,
                 "configured": self._configured,
                 "offered": self._offered,
-                "first_ms": self._first_ms,
-                "seen": self._seen,
-                "clock_ms": self._clock_ms,
-                "base_since": dict(sorted(self._base_since.items())),
+                "ages": self.ages.to_bytes().decode(),
                 "records": records,
             }
         )
 
-    def restore(self, data: bytes, clock_ms: int = NEVER) -> list[Json]:
+    @property
+    def ages(self) -> Ages:
+        """How far the stream has come: the part of the state that its events change."""
+        return Ages(self._first_ms, self._seen, self._clock_ms, self._base_since)
+
+    def restore(self, data: bytes, ages: Ages | None = None) -> list[Json]:
         """Goes on from a snapshot, with the base program that this timeline was made with; returns status records.
 
-        `clock_ms`: where the clock stood, if it went on after the snapshot was taken.
+        `ages`: how far the stream has come, if that was kept apart from the snapshot.
 
         A policy record that no longer fits the events and entities of the base program is set aside. Raises
         TimelineError for another timeline, an unknown format, or a policy record that no longer compiles.
@@ -324,10 +324,10 @@ class Timeline:
                 "name the config source that this state was made with, or start with an empty state"
             )
         self._configured = self._configured or document["configured"]
-        self._offered, self._first_ms, self._clock_ms = document["offered"], document["first_ms"], document["clock_ms"]
-        self._clock_ms = max(self._clock_ms, clock_ms)
+        self._offered = document["offered"]
+        ages = ages or Ages.from_bytes(document["ages"])
+        self._first_ms, self._seen, self._clock_ms = ages.first_ms, ages.seen, ages.clock_ms
         self._passed.forget(self._clock_ms)
-        self._seen = document["seen"]
         notes: list[Json] = []
         self._records = []
         for entry in document["records"]:
@@ -347,7 +347,7 @@ class Timeline:
         # A feature that this base does not have loses its state, unless a policy record kept it in the stream.
         replaced = any(r.setting and r.setting.program and r.in_force_ms <= self._clock_ms for r in self._records)
         kept = {plan.fingerprint for plan in self._base.features.values()}
-        self._base_since = {name: ms for name, ms in document["base_since"].items() if replaced or name in kept}
+        self._base_since = {name: ms for name, ms in ages.since.items() if replaced or name in kept}
         self._rebuild(0)
         if self._notes:
             raise TimelineError("; ".join(str(note["message"]) for note in self._notes))

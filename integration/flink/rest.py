@@ -76,9 +76,13 @@ class FlinkApi:
         return int(self._call("GET", "/overview")["slots-available"])
 
     def wait_started(self, job: str, seconds: float = 180) -> str | None:
-        """Returns None when all of a job runs and its first checkpoint is complete, else what keeps it from that."""
+        """Returns None when all of a job runs and two checkpoints are complete, else what keeps it from that.
+
+        Two, because the first one may be taken before a job has read the first record of its config topic, which it
+        refuses if that is not the topic that its state belongs to.
+        """
         started = time.monotonic()
-        while not self.completed_checkpoints(job):
+        while self.completed_checkpoints(job) < 2:
             passed = time.monotonic() - started
             failure = self.failure(job)
             if failure and _NO_SLOTS not in failure:

@@ -1,8 +1,8 @@
 """stamp: the timeline of one subtask. Events come from the batcher, config records by broadcast.
 
-State, as broadcast state of which each subtask keeps its own copy: the timeline, the offset up to which it is folded,
-and the ingest clock, which alone changes with every batch. Config records before that offset come again at every start
-and are passed over.
+State: the timeline and the offset up to which it is folded, as broadcast state of which each subtask keeps its own
+copy; and how far the subtask's lane has come, which changes with every batch. Config records before that offset come
+again at every start and are passed over.
 """
 
 import pickle
@@ -16,7 +16,7 @@ import polars as pl
 import structlog
 from pyflink.common import Row, Types
 from pyflink.datastream import BroadcastProcessFunction
-from pyflink.datastream.state import MapStateDescriptor
+from pyflink.datastream.state import ListStateDescriptor, MapStateDescriptor
 
 from integration.kafka.client import KafkaError
 from integration.kafka.existing import topic_idents
@@ -28,19 +28,20 @@ from jobs.flink_job.packets import PAYLOAD, Arrived, Events, IdShare, Stretches,
 from jobs.flink_job.programs import Programs
 from jobs.flink_job.records import STAMPED, status_rows
 from jobs.flink_job.shards import ID_SHARDS, lane_name, shard_names
+from operators.ages import NEVER, Ages
 from operators.batch import Batch, DeadRecord
 from operators.documents import Json, dead_letter
 from operators.model_gate import settle_models
 from operators.repeats import RECORD_HASH, id_hashes
 from operators.shards import split, spread
 from operators.stamp import Stamped, stamp
-from operators.timeline import NEVER, Timeline
+from operators.timeline import Timeline
 
 log = structlog.get_logger("watchgate")
 
 TIMELINE = MapStateDescriptor("timeline", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
 _TIMELINE = "timeline"
-_CLOCK = "clock"
+_AGES = ListStateDescriptor("ages", Types.PICKLED_BYTE_ARRAY())
 
 
 class Stamp(BroadcastProcessFunction):
@@ -123,8 +124,7 @@ class Stamp(BroadcastProcessFunction):
                 raise self.unread
             known = pickle.loads(saved)
             refuse_others(known.get("topics", {}), self.topics)
-            clock_ms = pickle.loads(state.get(_CLOCK))
-            notices = self.timeline.restore(known["timeline"], clock_ms)
+            notices = self.timeline.restore(known["timeline"], self._ages(ctx))
             yield from self._status(notice for notice in notices if notice["kind"] != "policy_applied")
             self.folded, self.kept = known["folded"], self.timeline.revision
         self.meters.set("config_unavailable", int(self.unread is not None))
@@ -141,6 +141,12 @@ class Stamp(BroadcastProcessFunction):
             yield from self._status(self.timeline.offer(entry.value, entry.appended_ms, entry.appended_ms))
             self.folded = entry.offset
 
+    def _ages(self, ctx: Any) -> Ages:
+        """How far this lane had come; with another parallelism all lanes together, whose partitions are dealt anew."""
+        saved = [pickle.loads(bytes(element)) for element in _union(ctx).get()]
+        mine = [ages for here, ages in saved if here == self.here]
+        return Ages.joined(Ages.from_bytes(ages) for ages in mine or [ages for _, ages in saved])
+
     def _keep(self, ctx: Any) -> None:
         """Into the state. PyFlink lets only config records write it; the clock and the ages of features go on with
         events, so its own writable view of the same state is taken."""
@@ -148,7 +154,7 @@ class Stamp(BroadcastProcessFunction):
 
         writable = InternalBroadcastProcessFunctionContext(ctx._j_context, ctx._j_operator_state_backend)
         state = writable.get_broadcast_state(TIMELINE)
-        state.put(_CLOCK, pickle.dumps(self.timeline.clock_ms))
+        _union(ctx).update([pickle.dumps((self.here, self.timeline.ages.to_bytes()))])
         if self.timeline.clock_ms != NEVER:
             self.meters.set("ingest_clock_seconds", self.timeline.clock_ms // 1_000)
             self.meters.set("epoch", rank_of(self.timeline.at(self.timeline.clock_ms).id))
@@ -170,6 +176,15 @@ def refuse_others(before: Mapping[str, str], now: Mapping[str, str]) -> None:
                 "say nothing about the new one. Cancel the job and submit it without --from-savepoint: it reads the new topic "
                 "from its beginning, and its windows begin empty"
             )
+
+
+def _union(ctx: Any) -> Any:
+    """A list of one element a subtask, of which each subtask gets all when it starts. PyFlink has no such state, so
+    Java's is taken. A subtask leaves only its own element as soon as it begins, which is with the config topic's first
+    record, so that there are never more than there were subtasks."""
+    from pyflink.fn_execution.embedded.java_utils import to_java_state_descriptor
+
+    return ctx._j_operator_state_backend.getUnionListState(to_java_state_descriptor(_AGES))
 
 
 def timeline_of(programs: Programs, name: str) -> Timeline:

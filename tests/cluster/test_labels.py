@@ -61,7 +61,7 @@ def test_features_over_labels_are_those_of_the_embedded_engine(
 ) -> None:
     policy = tmp_path / "shop.yaml"
     policy.write_text(POLICY)
-    with running(flink, jars, broker, prefix, policy, "--parallelism", "1", "--emit", "all") as job:
+    with running(flink, jars, broker, prefix, policy, "--parallelism", "2", "--emit", "all") as job:
         events = pays(0, 200)
         job.feed(events)
         assert job.written(600).count == 600  # a verdict, one in shadow and its enforcement each
@@ -72,7 +72,7 @@ def test_features_over_labels_are_those_of_the_embedded_engine(
         desk.write(events[:10], None)
         job.wait_checkpoint()  # they wait for the next event
         savepoint = job.api.stop(job.job, (tmp_path / "savepoints").as_uri())
-        job.submit("--parallelism", "2", "--emit", "all", savepoint=savepoint)
+        job.submit("--parallelism", "1", "--emit", "all", savepoint=savepoint)
         desk.write(events[50:60], True)
         desk.write(events[100:130], True, ahead_ms=5_000)  # known in a while
         job.wait_checkpoint()

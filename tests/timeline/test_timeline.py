@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.ages import NEVER, Ages
 from operators.passed import Passed
-from operators.timeline import BEGUN, GAP_MS, NEVER, Timeline, TimelineError
+from operators.timeline import BEGUN, GAP_MS, Timeline, TimelineError
 from tests.judge.worlds import (
     DAY,
     HOUR,
@@ -498,3 +499,15 @@ def test_a_thousand_records_fold_quickly() -> None:
         line.offer(mode("burst", f"live {i % 100}%"), NOON + i)
     assert line.at(NOON + DAY).id == "t:1000"
     assert compile_document(document()).digest == line.at(NOON).program.digest
+
+
+def test_lanes_that_become_one_go_on_from_the_oldest_and_the_latest_of_them() -> None:
+    early, late, idle = timeline(), timeline(), timeline()
+    early.assign(np.array([NOON, NOON + 1]))
+    late.assign(np.array([NOON + HOUR]))
+    joined = Ages.joined(Ages.from_bytes(line.ages.to_bytes()) for line in (idle, late, early))
+    again = timeline()
+    again.restore(idle.snapshot(), joined)
+    assert (again.clock_ms, again.ages) == (NOON + HOUR, joined)
+    assert {again.feature_since(name, NOON + HOUR) for name in BASE.features} == {NOON}
+    assert Ages.joined([]) == Ages() == Ages.joined([idle.ages])
