@@ -549,7 +549,10 @@ class _Compiler:
         reads = {name: set(self.models.reads(name)) for name in self.policy.models} | texts
         try:
             order = list(
-                TopologicalSorter({n: [o for o in reads if o in reads[n] and o != n] for n in reads}).static_order()
+                # A derived column that has its own name in its text calls a function of that name; a model reads columns only.
+                TopologicalSorter(
+                    {n: [o for o in reads if o in reads[n] and (o != n or n in self.policy.models)] for n in reads}
+                ).static_order()
             )
         except CycleError as error:
             loop = error.args[1]

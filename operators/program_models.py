@@ -126,9 +126,7 @@ class ModelCompiler:
         return True
 
     def _defined(self, column: str) -> str | None:
-        if column in self.policy.models and self.policy.models[column].version is not None:
-            return f"model:{column}@{self._version(column)}"
-        return self.prints.get(column)
+        return definition(column, self.policy.models, self._version, self.prints)
 
     def _ensemble(self, name: str, spec: ModelSpec) -> EnsemblePlan | None:
         how = "mean" if spec.mean else "max" if spec.max else "weighted"
@@ -171,6 +169,23 @@ class ModelCompiler:
                 raise ThresholdError(f"{name}@{version}: {error}", "ask for less, or train a better model") from None
         self.points.setdefault(name, {})[point_name(point, wanted)] = number
         return number
+
+
+def definition(
+    column: str, models: Mapping[str, ModelSpec], version: Callable[[str], int], prints: Mapping[str, str]
+) -> str | None:
+    """What an input of a model is bound to: the version of a model, what an ensemble makes of versions, else the column's print.
+
+    The same with and without a catalog: nothing of a manifest is in it.
+    """
+    spec = models.get(column)
+    if spec is None:
+        return prints.get(column)
+    if spec.version is not None:
+        return f"model:{column}@{version(column)}"
+    members = ",".join(f"{definition(one, models, version, prints)}" for one in spec.members)
+    how = "mean" if spec.mean else "max" if spec.max else f"weighted {list((spec.weighted or {}).values())}"
+    return f"{how} of {members}"
 
 
 def _nearest(name: str, names: Iterable[str]) -> str | None:

@@ -16,6 +16,7 @@ from models.registry import LARGEST_MODEL, Registry
 from operators.expressions import Type
 from operators.plan import Program
 from operators.program import without_rules
+from operators.program_models import definition
 from operators.scoring import ModelError
 from schemas.cloudevents import iso
 from schemas.manifest import ModelInput
@@ -126,6 +127,7 @@ def _inputs(columns: list[str], policy: Path | None, program: Program | None, on
     if program is None:
         return [ModelInput.model_validate({"name": column, "on_null": rule}) for column in columns]
     found = []
+    models = program.policy.models
     for column in columns:
         if column not in program.types:
             hint = did_you_mean(column, program.types)
@@ -135,7 +137,7 @@ def _inputs(columns: list[str], policy: Path | None, program: Program | None, on
             ModelInput.model_validate(
                 {
                     "name": column,
-                    "fingerprint": program.prints[column],
+                    "fingerprint": definition(column, models, lambda model: models[model].version or 0, program.prints),
                     "type": "text" if text else "number",
                     "on_null": "null_score" if text else rule,
                 }

@@ -143,6 +143,29 @@ def test_importing(shop: Shop, registry: Path) -> None:
     assert shop.watchgate("models", "verify", "net", "--registry", registry).out == "ok      net@2\n"
 
 
+def test_a_stacked_model_is_bound_to_the_versions_below_it(shop: Shop, registry: Path) -> None:
+    models = "models:\n  fraud: {version: 1}\n  twice: {weighted: {fraud: 2, plain: 1}}\n  plain: {version: 1}\n"
+    put(registry, logistic([1.0]), "plain", ["amount"])
+    shop.change(("models:\n  fraud: {version: 1}\n", models))
+    file = shop.folder / "stack.onnx"
+    file.write_bytes(logistic([1.0, 1.0, 0.0]))
+    done = shop.watchgate(
+        "models", "import", file, "--name", "stack", "--inputs", "fraud,twice,amount", "--policy", shop.policy, "--registry", registry
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    shop.change(
+        ("plain: {version: 1}\n", "plain: {version: 1}\n  stack: {version: 1}\n"), ("when: fraud", "when: stack")
+    )
+    check = ("rules", "check", shop.policy, "--registry", registry)
+    assert shop.watchgate(*check).status == 0, shop.watchgate(*check).err
+    shop.run(shop.write(EVENTS), "out", "--registry", registry)
+    assert any("stack" in verdict["scores"] for verdict in shop.read("verdicts"))
+    shop.change(("fraud: {version: 1}", "fraud: {version: 2}"))
+    told = error(shop, *check)
+    for name in ("fraud", "twice"):
+        assert f"model stack: input {name} is not what version 1 was trained on: its definition is another" in told
+
+
 IMPORTS: dict[str, tuple[Any, list[str], str]] = {
     "no file": (None, ["--inputs", "amount"], "{file} cannot be read: No such file or directory"),
     "no model": (b"hello" * 9, ["--inputs", "amount"], "the file is no ONNX model: it does not parse"),

@@ -174,6 +174,17 @@ def test_ensembles(tmp_path: Path) -> None:
     assert all(score["value"] is None for score in none.values())  # type: ignore[attr-defined]
 
 
+def test_a_model_that_reads_itself_is_a_loop_like_another(tmp_path: Path) -> None:
+    models = {"fraud": {"version": 1}, "both": {"mean": ["fraud", "both"]}}
+    world = World(tmp_path / "r", models=models, rules={"x": rule("both > 0.5")})
+    world.fraud()
+    with pytest.raises(PolicyError) as caught:
+        world.program()
+    (problem,) = [one for one in caught.value.problems if one.path == ("models", "both")]
+    assert problem.message == "models and derived columns depend on each other: both -> both"
+    assert problem.hint == "a model reads what is known before it"
+
+
 def test_a_stack_over_a_version_refuses_another(tmp_path: Path) -> None:
     models = {"fraud": {"version": 2}, "stack": {"version": 1, "inputs": ["fraud"]}}
     world = World(tmp_path / "r", models=models, rules={"x": rule("stack > 0.5")})
