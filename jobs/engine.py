@@ -29,6 +29,7 @@ from operators.fuses import Fuses
 from operators.intake import settle
 from operators.judge import Emit, judge
 from operators.labels.desk import Changes, LabelDesk
+from operators.labels.part import count_unread
 from operators.layout import Layout
 from operators.members import Members, turn_lists
 from operators.model_gate import settle_models
@@ -331,7 +332,7 @@ class Engine:
         rows = np.searchsorted(ingest, [moment for moment, _ in dead], side="left").tolist()
         outcome.unread += [(part.origin(row), record) for row, (_, record) in zip(rows, dead, strict=True)]
         changes, counts = self.desk.take(due, labels.kinds)
-        self.counts.update(counts)
+        self.counts.update(counts + count_unread(changes, part.program.kinds))
         return changes
 
     def _spent(self, stage: str, started: float) -> float:

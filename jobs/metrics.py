@@ -20,7 +20,7 @@ _COUNTS = {
     "repeated": ("repeated", "records dropped because they came before, the same id and the same bytes"),
     "late": ("late", "events too late for a window that they belong to"),
 }
-_LABELS = ("repeated", "corrected", "stale", "expired", "unknown", "late")
+_LABELS = ("repeated", "corrected", "stale", "expired", "unknown", "late", "unread", "keyless")
 _WHAT = {
     "hits": ({"live": "live", "shadow": "shadow"}, "verdicts of a rule"),
     "actions": ({"acted": "live", "shadow_acted": "shadow"}, "enforcement records of a rule, after cooldown and fuse"),

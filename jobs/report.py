@@ -77,6 +77,8 @@ def labels_line(counts: Mapping[str, int]) -> str:
             ("labels_corrected", "corrections"),
             ("labels_stale", "older than what was known"),
             ("labels_unknown", "of an entity that was not known"),
+            ("labels_keyless", "of no entity that a feature reads"),
+            ("labels_unread", "of a name that no feature reads"),
             ("labels_late", "too late for a window"),
             ("labels_expired", "of an event that is forgotten"),
         )

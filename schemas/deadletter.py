@@ -22,7 +22,7 @@ class DeadLetter(Output):
     """The reason as a word, to count by.
 
     broken_json, not_an_object, no_event_type, missing_id, bad_id, missing_time, bad_time, future_time, wrong_type,
-    out_of_range, too_large, repeated_id, bad_row; later versions may add more.
+    out_of_range, too_large, repeated_id, bad_row, unknown_entity; later versions may add more.
     """
     field: str | None
     """The field that is wrong; null where it is the whole record."""

@@ -27,7 +27,7 @@ from operators.documents import dead_letter
 from operators.hashing import hash_series
 from operators.labels.decode import LabelDecoder
 from operators.labels.desk import Changes, LabelDesk
-from operators.labels.part import changed_keys
+from operators.labels.part import changed_keys, count_unread
 from operators.plan import Program
 from operators.shards import shards_of, split, spread
 
@@ -94,6 +94,7 @@ class Desk(KeyedProcessFunction):
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         with self.meters.timed("labels"):
             changes, counts = self.desk.take(unpacked(value, LabelShare).labels, tuple(self.program.kinds))
+            counts += count_unread(changes, self.program.kinds)
             written, values = self.desk.take_dirty()
             self.store.change(list(zip(written, values, strict=True)))
         for name, number in counts.items():

@@ -22,6 +22,7 @@ from operators.decode import Decoded, Decoder, Sources, decode_records, decode_t
 from operators.plan import Program
 from operators.pointer import kind_of
 from schemas.policy import Policy
+from schemas.problem import nearest, show
 
 LABEL_COLUMNS = ("event_id", "name", "value", "event_ms", "known_ms", "amount", "source")
 LARGEST = 2.0**46 / 10**6
@@ -29,7 +30,12 @@ LARGEST = 2.0**46 / 10**6
 
 Horizon = int | npt.NDArray[np.int64] | None
 
+_Fault = tuple[str, str, str]
+"""Reason, field and detail of a dead letter."""
+
 _NAME = r"^[a-z][a-z0-9_]{0,62}$"
+_LONGEST = 63
+"""Characters of a name."""
 _HINT = "fix what writes the labels"
 _FIELD = re.compile(r"^field \w+ at (\S+) ")
 _PLAIN = ("string", "integer", "float", "decimal", "boolean", "ip")
@@ -60,8 +66,12 @@ class LabelDecoder:
         `horizon_ms`: no label is known after it; one time, or one a record.
         """
         decoded = decode_records(records, offsets, source, self._decoder)
-        values = [orjson.loads(records[i]).get("value") for i in decoded.rows.tolist()]
-        return self._labels(decoded, values, horizon_ms, records.__getitem__)
+        read = [orjson.loads(records[i]) for i in decoded.rows.tolist()]
+        values = [record.get("value") for record in read]
+        unknown = {
+            row: told for row, record in enumerate(read) if (told := self._wrong_keys(record.get("keys"))) is not None
+        }
+        return self._labels(decoded, values, unknown, horizon_ms, records.__getitem__)
 
     def table(
         self,
@@ -78,10 +88,35 @@ class LabelDecoder:
         values = column.gather(decoded.rows).to_list()
         if text:
             values = [_parsed(value) for value in values]
-        return self._labels(decoded, values, horizon_ms, payload)
+        return self._labels(decoded, values, self._unknown_columns(table, decoded, text), horizon_ms, payload)
+
+    def _wrong_keys(self, keys: object) -> _Fault | None:
+        """What is wrong with the names in `keys`: a kind that is no entity of the policy would be lost without a word."""
+        if not isinstance(keys, dict):  # the decoder has refused what is no object, where the policy has entities
+            return None
+        unknown = next((kind for kind, key in keys.items() if key is not None and kind not in self.kinds), None)
+        return None if unknown is None else self._no_entity(unknown)
+
+    def _unknown_columns(self, table: pl.DataFrame, decoded: Decoded, text: bool) -> dict[int, _Fault]:
+        columns = {name.removeprefix("keys."): table[name] for name in table.columns if name.startswith("keys.")}
+        if isinstance(table.schema.get("keys"), pl.Struct):
+            columns |= {field.name: field for field in table["keys"].struct.unnest()}
+        found: dict[int, _Fault] = {}
+        for kind, column in columns.items():
+            if kind in self.kinds:
+                continue
+            given = column.gather(decoded.rows)
+            named = given.is_not_null() & (given != "") if text else given.is_not_null()
+            found |= dict.fromkeys(named.arg_true().to_list(), self._no_entity(kind))
+        return found
+
+    def _no_entity(self, kind: str) -> _Fault:
+        meant = nearest(kind[:_LONGEST], self.kinds)
+        known = f"did you mean {meant}?" if meant else f"it has {', '.join(self.kinds) or 'none'}"
+        return "unknown_entity", "keys", f"/keys has {show(kind)}, which is no entity of the policy: {known}"
 
     def _labels(
-        self, decoded: Decoded, values: list[object], horizon_ms: Horizon, payload: Any
+        self, decoded: Decoded, values: list[object], faults: dict[int, _Fault], horizon_ms: Horizon, payload: Any
     ) -> tuple[pl.DataFrame, list[DeadRecord]]:
         if isinstance(horizon_ms, np.ndarray):
             latest = pl.lit(pl.Series(horizon_ms[decoded.rows]))
@@ -108,7 +143,7 @@ class LabelDecoder:
                 for n, kind in enumerate(self.kinds)
             ),
         )
-        found: dict[int, tuple[str, str, str]] = {
+        found: dict[int, _Fault] = faults | {
             row: ("wrong_type", "value", f"/value is {kind}, it should be a number, a boolean or null")
             for row, kind in wrong.items()
         }

@@ -1,5 +1,7 @@
 """The way from changed labels to what one entity kind needs of them."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +76,28 @@ def scatter_labels(changes: Changes, plan: KindPlan, part: Part) -> LabelPart:
 def changed_keys(changes: Changes, plan: KindPlan) -> EntityKeys:
     """The entities of kind `plan` that the changes concern."""
     return entity_keys(_frame([keys.get(plan.name) for keys in changes.keys], plan), plan)
+
+
+def count_unread(changes: Changes, kinds: Mapping[str, KindPlan]) -> Counter[str]:
+    """How many values that labels bring no window can count, whatever is known of their entities: `labels_unread`, of a
+    name that no feature reads, and `labels_keyless`, of no entity that a feature reads for that name.
+
+    They are kept all the same. Repeats and what is taken back are not counted again. O(changes).
+    """
+    old, new = np.array(changes.old, np.float64), np.array(changes.new, np.float64)
+    news = ~np.isnan(new) & (old != new)
+    names = np.array(changes.name, object)
+    read, reached = np.zeros(len(changes), np.bool_), np.zeros(len(changes), np.bool_)
+    for plan in kinds.values() if news.any() else ():
+        if not plan.reads_labels:
+            continue
+        mine = np.isin(names, list({feature.label for feature in plan.features if feature.label is not None}))
+        named = np.zeros(len(changes), np.bool_)
+        named[changed_keys(changes, plan).row] = True
+        read |= mine
+        reached |= mine & named
+    counts = {"labels_unread": int((news & ~read).sum()), "labels_keyless": int((news & read & ~reached).sum())}
+    return Counter({name: number for name, number in counts.items() if number})
 
 
 def _frame(named: list[str | list[str] | None], plan: KindPlan) -> pl.DataFrame:

@@ -183,6 +183,43 @@ def test_the_table_says_what_became_of_the_labels(shop: Path) -> None:
     )
 
 
+def test_labels_that_no_feature_can_count_are_counted_as_such(shop: Path) -> None:
+    write_events(shop, [("1", START, START), ("1", START + 3 * HOUR, START + 3 * HOUR)])
+    label = record(Label("1", "e0", "fraud", 1.0, START, START + HOUR))
+    keys: list[dict[str, object]] = [{"keys": {}}, {"keys": None}, {"keys": {"terminal": None, "shop": None}}]
+    labels = [label | one | {"event_id": f"e{n}"} for n, one in enumerate(keys, 1)]
+    spam = label | {"name": "spam"}
+    mended = labels[0] | {"keys": {"terminal": 1}, "known_at": iso(START + 2 * HOUR)}
+    write_labels(shop, label, *labels, labels[0], spam, spam, spam | {"event_id": "e5", "keys": {}}, mended)
+    done = run_command(
+        "features", str(shop / "policy.yaml"), "--input", str(shop / "events.jsonl"), "--labels", str(shop / "labels.jsonl"),
+        "--output", str(shop / "f.parquet"),
+    )  # fmt: skip
+    assert done.out.splitlines()[-1] == (
+        "9 labels: 2 repeated, 1 corrections, 3 of no entity that a feature reads, 2 of a name that no feature reads"
+    )
+    assert pl.read_parquet(shop / "f.parquet")["bad_1d"].to_list() == [0, 2]
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_a_column_of_keys_that_is_no_entity_is_a_dead_letter_where_it_has_one(shop: Path, kind: str) -> None:
+    write_events(shop, [("1", START, START), ("1", START + 3 * HOUR, START + 3 * HOUR)])
+    table = pl.DataFrame(
+        {
+            "event_id": ["e0", "e1"], "name": ["fraud"] * 2, "value": [1.0] * 2, "event_time": [iso(START)] * 2,
+            "known_at": [iso(START + HOUR)] * 2, "keys.terminal": ["1"] * 2, "keys.card": [None, "c"],
+        }
+    )  # fmt: skip
+    table = table.with_columns(pl.col("keys.terminal").cast(pl.Int64))
+    getattr(table, f"write_{kind}")(shop / f"labels.{kind}")
+    options = ("--labels", str(shop / f"labels.{kind}"), "--output", str(shop / "out"))
+    done = run_command("run", str(shop / "policy.yaml"), "--input", str(shop / "events.jsonl"), *options)
+    assert done.status == 0, done.err
+    (letter,) = (orjson.loads(line) for line in (shop / "out" / "deadletter.jsonl").read_bytes().splitlines())
+    assert letter["event_id"] == "e1" and letter["reason"] == "unknown_entity"
+    assert letter["detail"] == '/keys has "card", which is no entity of the policy: it has terminal'
+
+
 def test_a_label_of_an_event_that_never_came_counts_for_an_entity_that_is_known(shop: Path) -> None:
     """Ids of events are not kept for ever: what makes a label unknown is its entity."""
     write_events(shop, [("1", START, START), ("1", START + 2 * HOUR, START + 2 * HOUR)])
@@ -199,6 +236,13 @@ BAD = [
     ({"value": 1e9}, "out_of_range", "/value is a number beyond 70368744.177664, which windows cannot sum exactly"),
     ({"name": "Fraud!"}, "wrong_type", "/name is missing or no name: lower-case letters, digits and _, a letter first"),
     ({"keys": {"terminal": "T1"}}, "wrong_type", "/keys/terminal is a string, it should be integer"),
+    (
+        {"keys": {"terminal": 1, "termnal": "x"}},
+        "unknown_entity",
+        '/keys has "termnal", which is no entity of the policy: did you mean terminal?',
+    ),
+    ({"keys": {"shop": 1}}, "unknown_entity", '/keys has "shop", which is no entity of the policy: it has terminal'),
+    ({"keys": ["T1"]}, "wrong_type", "/keys/terminal is not there: /keys is a list, not an object"),
     (
         {"known_at": iso(START - 1)},
         "bad_time",

@@ -40,6 +40,7 @@ from jobs.flink_job.stamp import id_shares, letters, rank_of, timeline_of
 from operators.act import Actor
 from operators.judge import judge
 from operators.labels.desk import LabelDesk
+from operators.labels.part import count_unread
 from operators.observe import join
 from operators.stamp import stamp
 
@@ -155,7 +156,7 @@ class Chain:
             store = MapStore(self.desks)
             desk = LabelDesk(store, program.label_memory_ms)
             changes, counts = desk.take(share, tuple(program.kinds))
-            self.labels.update(counts)
+            self.labels.update(counts + count_unread(changes, program.kinds))
             store.change(list(zip(*desk.take_dirty(), strict=True)))
             for (kind, subtask), mine in by_entity(changes, program, PARALLELISM).items():
                 self._outside(kind, subtask).labels.take(unpacked(packed(ChangeShare(kind, mine)), ChangeShare).changes)

@@ -178,6 +178,19 @@ def test_records_that_are_no_labels_become_dead_letters() -> None:
     assert made.labels["labels"] == 1
 
 
+def test_labels_that_no_feature_can_count_are_counted_as_in_the_embedded_engine(tmp_path: Path) -> None:
+    good = label("e1", 100, 101, True)
+    keys: list[Json] = [{}, {"pair": ["a1", "s1"]}, {"card": []}, {"card": ["c1"]}, {"account": ""}]
+    labels = [good, *(good | {"event_id": f"e{n}", "keys": one} for n, one in enumerate(keys, 2))]
+    labels += [good | {"name": "spam"}, good | {"name": "loss"}, good]
+    made = chain()
+    made.label(given(labels))
+    engine = embedded([pay("e1", 100), pay("e9", 110)], labels, tmp_path)
+    for counts in (made.labels, engine.counts):
+        found = {name: counts[name] for name in ("labels", "labels_repeated", "labels_unread", "labels_keyless")}
+        assert found == {"labels": 9, "labels_repeated": 1, "labels_unread": 1, "labels_keyless": 5}
+
+
 def test_a_kind_that_reads_no_labels_is_done_with_them_and_counts_those_that_come_later() -> None:
     """A policy record adds the first feature over labels while the job runs."""
     made = chain()
