@@ -61,8 +61,7 @@ def imported(data: bytes, wanted: Wanted, limits: Limits | None = None) -> Manif
         output=_output(list(model.graph.output), wanted),
         golden=Golden(inputs=rows, outputs=[None] * len(rows)),
     )
-    manifest = Manifest(**dict(draft), version=1, sha256=sha256(data).hexdigest())
-    scores = golden_scores(StoredModel(manifest, data), limits)
+    scores = golden_scores(_stored(draft, data), limits)
     for row, score in zip(rows, scores, strict=True):
         if score is None and None not in row:
             raise ModelError(
@@ -71,23 +70,30 @@ def imported(data: bytes, wanted: Wanted, limits: Limits | None = None) -> Manif
     return draft.model_copy(update={"golden": Golden(inputs=rows, outputs=scores)})
 
 
+def check_draft(draft: ManifestDraft, data: bytes, limits: Limits | None = None) -> None:
+    """What a job asks of a version before it loads it. Raises ModelError with why it would be refused."""
+    (why,) = inspect([_stored(draft, data)], limits)
+    if why is not None:
+        raise ModelError(why)
+
+
+def _stored(draft: ManifestDraft, data: bytes) -> StoredModel:
+    return StoredModel(Manifest(**dict(draft), version=1, sha256=sha256(data).hexdigest()), data)
+
+
 def calibration_set(draft: ManifestDraft, data: bytes, samples: Samples) -> ManifestDraft:
     """The manifest with what the scores do on labelled events that the model was not trained on: thresholds, figures, and an
     ordinary value of each input, against which scores are explained. Scores stay as they are. O(events).
 
-    Raises ModelError for a model that no job would load, TrainingError where the events are of one class or have no score.
+    The model is one that `check_draft` passes. Raises TrainingError where the events are of one class or have no score.
     """
-    stored = StoredModel(Manifest(**dict(draft), version=1, sha256=sha256(data).hexdigest()), data)
-    (why,) = inspect([stored])
-    if why is not None:
-        raise ModelError(why)
     positives = int(samples.labels.sum())
     if positives in (0, len(samples)):
         which = "true" if positives else "false"
         raise TrainingError(
             f"all {len(samples):,} labels are {which}, and thresholds are made of both: give events of the other class too"
         )
-    scores = OnnxScorer(stored).score(samples.inputs).values
+    scores = OnnxScorer(_stored(draft, data)).score(samples.inputs).values
     known = ~np.isnan(scores)
     if not known.any() or samples.labels[known].all() or not samples.labels[known].any():
         raise TrainingError(
@@ -137,4 +143,7 @@ def _output(outputs: Sequence[ValueInfoProto], wanted: Wanted) -> ModelOutput:
     dimensions = found[0].type.tensor_type.shape.dim
     classes = dimensions[1].dim_value if len(dimensions) == 2 else 1
     column = max(classes - 1, 0) if wanted.column is None else wanted.column
+    if classes and column >= classes:
+        has = f"{classes} columns, 0 to {classes - 1}" if classes > 1 else "one column, 0"
+        raise ModelError(f"output {found[0].name} has no column {column}: it has {has}. Name one with --output-column")
     return ModelOutput(tensor=found[0].name, column=column)

@@ -116,6 +116,8 @@ def _complaint(found: ErrorDetails, raw: object, model: type[BaseModel], literal
             else f"it is {low} at least"
             if low is not None
             else f"it is {high} at most"
+            if high is not None
+            else f"it must be above {slot.above}"
         )
         return Complaint(path, f"{label} is {show(value)}: {reach}")
     if kind in ("too_short", "too_long", "string_too_short"):
@@ -155,6 +157,10 @@ class _Slot:
         low = [m.ge for m in self.metadata if getattr(m, "ge", None) is not None]
         high = [m.le for m in self.metadata if getattr(m, "le", None) is not None]
         return (low or [None])[0], (high or [None])[0]
+
+    @property
+    def above(self) -> Any:
+        return next((m.gt for m in self.metadata if getattr(m, "gt", None) is not None), None)
 
     @property
     def advice(self) -> str | None:

@@ -56,7 +56,7 @@ def command(
     description: Annotated[str, typer.Option(help="What it tells, in a sentence.")] = "",
 ) -> None:
     """Add somebody else's model: a PyTorch export, an ensemble. It is loaded and scored in a process of its own first."""
-    from models.importing import Wanted, calibration_set, imported
+    from models.importing import Wanted, calibration_set, check_draft, imported
 
     columns = [column.strip() for column in inputs.split(",") if column.strip()]
     with mendable():
@@ -65,6 +65,7 @@ def command(
         data = _bytes(file)
         try:
             draft = imported(data, Wanted(name, given, output, output_column, description, _now()))
+            check_draft(draft, data)
             found = _labelled(policy, program, columns, calibrate, labels, target)
             if found is not None:
                 draft = calibration_set(draft, data, found.samples)

@@ -77,9 +77,9 @@ def parse_size(text: str) -> int:
     return int(match[1]) * _UNITS[match[2].upper()]
 
 
-def parse_time(text: str) -> int:
-    """Milliseconds of an ISO 8601 time."""
+def parse_time(text: str, option: str = "") -> int:
+    """Milliseconds of an ISO 8601 time; what is wrong with it is told of `option`, such as `--until`."""
     try:
         return parse_iso(text)
     except ValueError as error:
-        raise CommandError(f"error: {error}") from None
+        raise CommandError(f"error: {option + ': ' if option else ''}{error}") from None

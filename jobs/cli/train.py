@@ -55,7 +55,7 @@ def command(
     configure_logs("warning")
     with mendable():
         try:
-            until_ms = None if until is None else parse_time(until)
+            until_ms = None if until is None else parse_time(until, "--until")
             program = without_rules(load_program(policy))
             named = None if features is None else [one.strip() for one in features.split(",") if one.strip()]
             inputs = chosen_inputs(program, kind.value, named)
@@ -81,7 +81,7 @@ def command(
     print(_events(trained.draft, table.unmet, table.unlabelled, history.later, history.unread))
     figures = trained.draft.metrics
     print(
-        f"on the latest {int(figures['events']):,} of them: average precision {figures['average_precision']:.3f}, AUC {figures['auc']:.3f}, Brier {figures['brier']:.4f}, {figures['positives']:.2%} positive"
+        f"on the {int(figures['events']):,} that came after them: average precision {figures['average_precision']:.3f}, AUC {figures['auc']:.3f}, Brier {figures['brier']:.4f}, {figures['positives']:.2%} positive"
     )
     print(told)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from onnx import helper
 
 from tests.e2e.conftest import START, Shop, pay
 from tests.models.builders import bound, logistic, network, onnx_bytes, put, tensor, words
@@ -166,6 +167,7 @@ def test_a_stacked_model_is_bound_to_the_versions_below_it(shop: Shop, registry:
         assert f"model stack: input {name} is not what version 1 was trained on: its definition is another" in told
 
 
+MIXES = "a row's score depends on the other rows of its batch: the model mixes rows, or computes differently for another number of rows"
 IMPORTS: dict[str, tuple[Any, list[str], str]] = {
     "no file": (None, ["--inputs", "amount"], "{file} cannot be read: No such file or directory"),
     "no model": (b"hello" * 9, ["--inputs", "amount"], "the file is no ONNX model: it does not parse"),
@@ -174,6 +176,22 @@ IMPORTS: dict[str, tuple[Any, list[str], str]] = {
     "column": (network(1), ["--inputs", "amont", "--policy", "{policy}"], "{policy} has no column amont; did you mean `amount`?"),
     "null": (network(1), ["--inputs", "amount", "--on-null", "zero"], "--on-null takes null_score, missing or a number, not 'zero'"),
     "output": (network(1), ["--inputs", "amount", "--output", "score"], "the model has no output score: it has probabilities"),
+    "output column": (network(1), ["--inputs", "amount", "--output-column", "3"], "output probabilities has no column 3: it has 2 columns, 0 to 1. Name one with --output-column"),
+    "the only column": (logistic([1.0]), ["--inputs", "amount", "--output-column", "1"], "output score has no column 1: it has one column, 0. Name one with --output-column"),
+    "softmax over rows": (
+        onnx_bytes([helper.make_node("Softmax", ["x"], ["score"], axis=0)], [tensor("x", [None, 1])], [tensor("score", [None, 1])]),
+        ["--inputs", "amount"],
+        MIXES,
+    ),
+    "mean of a batch": (
+        onnx_bytes(
+            [helper.make_node("ReduceMean", ["x"], ["m"], axes=[0]), helper.make_node("Sub", ["x", "m"], ["score"])],
+            [tensor("x", [None, 1])],
+            [tensor("score", [None, 1])],
+        ),
+        ["--inputs", "amount"],
+        MIXES,
+    ),
     "texts": (words({"a": 0.5}), ["--inputs", "amount", "--policy", "{policy}"], "input text is tensor(string), and a matrix of columns is tensor(float) or tensor(double)"),
     "numbers": (network(1), ["--inputs", "text", "--policy", "{policy}"], "tensor x takes numbers, and its manifest says that text is a text"),
     "rows": (

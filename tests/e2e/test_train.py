@@ -104,6 +104,7 @@ def test_the_stream_scores_what_was_trained(kind: str, world: Path, watchgate: R
     assert done.status == 0, done.err
     inputs = ["note"] if kind == "text" else INPUTS
     assert done.out.startswith(f"fraud@1: {kind} over {', '.join(inputs)}\ntrained on 1,275 labelled events, ")
+    assert "\non the 225 that came after them: average precision " in done.out
     stored = Registry(world / "models").load("fraud", 1)
     scorer = OnnxScorer(stored)
     assert golden_fault(scorer) is None
@@ -262,6 +263,9 @@ def test_labels_that_teach_nothing(world: Path, watchgate: Run) -> None:
     _, labels = story()
     assert refused(train(watchgate, world, target="spam")) == (
         f"{world}/labels.jsonl has no labels named spam: it has fraud"
+    )
+    assert refused(train(watchgate, world, "logistic", "--until", "yesterday")) == (
+        "--until: not a time: write ISO 8601, for example 2026-01-02T03:04:05Z"
     )
     assert refused(train(watchgate, world, "logistic", "--until", iso(START))) == (
         f"no label fraud was known by {iso(START)}: the first one became known at {labels[0]['known_at']}. Give a later --until"

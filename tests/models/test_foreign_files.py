@@ -13,6 +13,7 @@ from onnx import ModelProto, TensorProto, helper
 
 import models.structure
 from models.golden import golden_fault
+from models.importing import check_draft
 from models.inspection import Limits, inspect
 from models.onnx_scorer import OnnxScorer
 from models.registry import Registry, StoredModel
@@ -202,6 +203,14 @@ def test_the_child_is_killed_when_it_takes_too_long() -> None:
     slow = stored(network(1))
     said = inspect([slow, stored(logistic([1.0]))], Limits(seconds=0.0))
     assert said == ["checking it took over 0 s"] * 2
+
+
+def test_an_import_is_checked_as_a_job_would() -> None:
+    data = logistic([1.0])
+    draft = draft_of(data, "m", ["a"])
+    check_draft(draft, data)
+    with pytest.raises(ModelError, match="checking it took over 0 s"):
+        check_draft(draft, data, Limits(seconds=0.0))
 
 
 def test_a_thousand_mutated_files_harm_nobody() -> None:
