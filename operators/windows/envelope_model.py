@@ -20,7 +20,8 @@ from operators.windows.segments import Bools, Floats, Ints
 Singles = npt.NDArray[np.float32]
 
 FAST, SLOW, DAILY, MOVING = 0.01, 0.003, 0.01, 0.02
-"""Rates of the levels, of the profile and of the movement; while fewer ticks were seen, their plain mean."""
+"""Rates of the levels, of the profile and of the movement; while fewer ticks were seen, the levels and the movement are plain
+means, and a slot of the profile learns faster."""
 CARRIED = 0.005
 """Rate of what tells how much of a rest carries over to the next tick."""
 WEIGHTS = np.array([1.0, 1.5, 3.0, 1.0, 1.0])
