@@ -52,7 +52,7 @@ def list_command(registry: RegistryFolder = _DEFAULT) -> None:
     """One line a version, newest last."""
     with mendable():
         found = Registry(registry)
-        manifests = [found.manifest(name, version) for name in found.names() for version in found.versions(name)]
+        manifests, damaged = _manifests(found)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("model", "kind", "inputs", "trained until", "measured", "digest"):
         table.add_column(name, overflow="fold")
@@ -63,8 +63,10 @@ def list_command(registry: RegistryFolder = _DEFAULT) -> None:
         table.add_row(f"{one.name}@{one.version}", one.kind, inputs, trained, measured, one.sha256[:12])
     if manifests:
         _console().print(table)
-    else:
+    elif not damaged:
         print(f"{registry} has no models yet")
+    if damaged:
+        raise CommandError("\n".join(f"error: {why}" for why in damaged))
 
 
 @app.command(epilog="Example: `watchgate models show fraud@3 --at precision=0.97`")
@@ -182,6 +184,18 @@ def publish(
 
 
 app.command("import", epilog=import_model.EXAMPLE)(import_model.command)
+
+
+def _manifests(registry: Registry) -> tuple[list[Manifest], list[str]]:
+    """The manifests of all versions, and what is wrong with those that cannot be read."""
+    manifests, damaged = [], []
+    for name in registry.names():
+        for version in registry.versions(name):
+            try:
+                manifests.append(registry.manifest(name, version))
+            except RegistryError as error:
+                damaged.append(str(error))
+    return manifests, damaged
 
 
 def _verified(registry: Registry, wanted: list[tuple[str, int]]) -> Iterator[tuple[tuple[str, int], str | None]]:

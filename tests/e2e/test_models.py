@@ -114,6 +114,13 @@ def test_list_show_and_verify(shop: Shop, registry: Path) -> None:
     assert "not bound" in shown.out and "no score" in shown.out
 
 
+def test_a_damaged_manifest_hides_no_other_version(shop: Shop, registry: Path) -> None:
+    (registry / "fraud" / "1" / "manifest.json").write_bytes(b"{}")
+    listed = shop.watchgate("models", "list", "--registry", registry)
+    assert listed.status == 2 and re.findall(r"fraud@\d", listed.out) == ["fraud@2"]
+    assert listed.err.startswith(f"error: {registry}/fraud/1/manifest.json is no manifest of format 1: ")
+
+
 def test_importing(shop: Shop, registry: Path) -> None:
     file = shop.folder / "net.onnx"
     file.write_bytes(network(2))
