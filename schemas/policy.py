@@ -22,6 +22,7 @@ from schemas.event_spec import TimeUnit as TimeUnit
 from schemas.policy_shape import AGGREGATES as AGGREGATES
 from schemas.policy_shape import WINDOWED as WINDOWED
 from schemas.policy_shape import entity_mistakes, envelope_mistakes, feature_mistakes, model_mistakes
+from schemas.problem import BadValueError, show
 from schemas.words import Expression, FileBelow, Input, Mode, Name, Names, Percent, Scale
 from schemas.words import Pointer as Pointer
 from schemas.words import Scalar as Scalar
@@ -87,6 +88,10 @@ class EnvelopeInput(Document):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "count":
+            raise BadValueError(
+                f"is {show(value)}, and it should be count, or a map: {{sum: COLUMN}} or {{mean: COLUMN}}"
+            )
         return {} if value == "count" else value
 
     @model_validator(mode="after")
