@@ -276,6 +276,7 @@ def running(
     flink: Cluster, jars: Jars, broker: Broker, prefix: str, policy: Path, *options: str, partitions: int = 1
 ) -> Iterator[Running]:
     """A job on new topics, cancelled at the end."""
+    forget_dead(flink)
     timeline = create_topics(broker.address, prefix, partitions=partitions).timeline
     made = Running(flink, broker, prefix, policy, timeline, jars)
     made.submit(*options)
@@ -283,6 +284,15 @@ def running(
         yield made
     finally:
         made.cancel()
+
+
+def forget_dead(flink: Cluster, seconds: float = 60) -> None:
+    """Waits until the cluster has noticed which TaskManagers earlier tests ended: a job sent to one would start twice."""
+    deadline = time.monotonic() + seconds
+    alive = sum(process.alive for process in flink.taskmanagers)
+    while flink.get("/overview")["taskmanagers"] != alive:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def read_all(broker: Broker, topics: list[str]) -> list[Any]:
