@@ -78,8 +78,9 @@ class Faults:
     def cancel_and_start_from_the_last_checkpoint(self) -> None:
         self.job.flink.wait_ready(2)
         self.job.wait_checkpoint()
-        checkpoint = self.job.flink.get(f"/jobs/{self.job.job}/checkpoints")["latest"]["completed"]["external_path"]
         self.job.cancel()
+        # Asked when it has ended: the one that was the last before may have given way to a newer one.
+        checkpoint = self.job.flink.get(f"/jobs/{self.job.job}/checkpoints")["latest"]["completed"]["external_path"]
         self.job.submit("--parallelism", str(self.parallelism), *self.options, savepoint=checkpoint)
 
     def _throw(self) -> None:
