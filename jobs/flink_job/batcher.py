@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from pyflink.table.udf import ScalarFunction
 
 from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.meters import Meters
-from jobs.flink_job.packets import PAYLOAD, Arrived, packed
+from jobs.flink_job.packet_function import PacketFunction, in_first_row, milliseconds
+from jobs.flink_job.packets import PAYLOAD, Arrived
 from operators.batch import DeadRecord, Origin
 from operators.clock import AHEAD_MS, Mask, RunningClock
 from operators.decode import Decoder, Sources, decode_records
@@ -46,7 +46,7 @@ class BrokerClock(RunningClock):
         return ingest, times - ingest > AHEAD_MS
 
 
-class Batcher(ScalarFunction):
+class Batcher(PacketFunction):
     """Columns of a batch -> packet.
 
     value   bytes of the record; NULL for a tombstone, and where `large` is not
@@ -57,11 +57,6 @@ class Batcher(ScalarFunction):
     def __init__(self, job: JobFacts) -> None:
         self.job = job
 
-    def is_deterministic(self) -> bool:
-        """No: what it gives for a row depends on the rows beside it. Else the planner may call it for the filter, and then
-        again for the rows that are left, which would be all that is in their packet."""
-        return False
-
     def open(self, function_context: Any) -> None:
         self.meters = Meters(function_context.get_metric_group())
         # Without the models: they score elsewhere, in another process.
@@ -71,17 +66,10 @@ class Batcher(ScalarFunction):
     def eval(
         self, value: "pd.Series", large: "pd.Series", origin: "pd.Series", offset: "pd.Series", timestamp: "pd.Series"
     ) -> "pd.Series":
-        import pandas as pd
-
-        records = value.to_numpy()
-        notes = large.to_numpy()
-        # Without its zone, which is UTC: a column with one becomes an array of Python objects.
-        given = timestamp.dt.tz_localize(None).to_numpy().astype("datetime64[ms]").astype(np.int64)
+        records, notes, given = value.to_numpy(), large.to_numpy(), milliseconds(timestamp)
         with self.meters.timed("decode"):
             packet = self.decode(records, notes, origin.to_numpy(), offset.to_numpy(), given)
-        column: list[bytes | None] = [None] * len(records)
-        column[0] = packed(packet)
-        return pd.Series(column, dtype=object)
+        return in_first_row(packet, len(records))
 
     def decode(self, records: Any, notes: Any, origin: Any, offset: Any, ingest: Milliseconds) -> Arrived:
         """The packet of a batch: arrays of one length, records and notes as objects."""

@@ -113,12 +113,8 @@ def by_event(labels: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
 def by_entity(changes: Changes, program: Program, parallelism: int) -> Mapping[tuple[str, int], list[LabelChange]]:
     """Changes by the kind and subtask of observe that they concern, in their order."""
     found: dict[tuple[str, int], list[LabelChange]] = defaultdict(list)
-    for kind, plan in program.kinds.items():
-        if not len(changes):
-            continue
+    for kind, plan in program.kinds.items() if len(changes) else ():
         entities = changed_keys(changes, plan)
-        if not len(entities.keys):
-            continue
         for row, key, shard in zip(entities.row, entities.keys, shards_of(entities.keys), strict=True):
             change = LabelChange(
                 key, changes.name[row], changes.event[row], changes.at_ms[row], changes.event_ms[row], changes.old[row],

@@ -52,7 +52,7 @@ class KindLabels:
 
     def take(self, changes: Sequence[LabelChange]) -> None:
         """Takes changes of entities of these shards, in the order in which the labels came."""
-        shards = shards_of(pl.Series([change.key for change in changes], dtype=pl.Binary)) if changes else ()
+        shards = shards_of(pl.Series([change.key for change in changes], dtype=pl.Binary))
         rows: dict[str, dict[str, bytes]] = defaultdict(dict)
         for change, number in zip(changes, shards, strict=True):
             shard = self._names[number]

@@ -70,7 +70,7 @@ def read_batch(program: Program, records: Iterable[Given]) -> ListBatch:
 def by_subtask(records: list[ListRecord], parallelism: int) -> Mapping[tuple[str, int], list[ListRecord]]:
     """Records by the kind and subtask of observe that they concern, in their order."""
     found: dict[tuple[str, int], list[ListRecord]] = defaultdict(list)
-    shards = shards_of(pl.Series([record.entry.key for record in records], dtype=pl.Binary)) if records else ()
+    shards = shards_of(pl.Series([record.entry.key for record in records], dtype=pl.Binary))
     for record, shard in zip(records, shards, strict=True):
         found[record.entry.kind, subtask_of(int(shard), parallelism)].append(record)
     return found

@@ -170,7 +170,7 @@ class KindMembers:
 
     def _shards(self, keys: Iterator[bytes]) -> list[str]:
         series = pl.Series(list(keys), dtype=pl.Binary)
-        return [self._names[number] for number in shards_of(series).tolist()] if len(series) else []
+        return [self._names[number] for number in shards_of(series).tolist()]
 
 
 def without_lists(state: Mapping[str, KeyedMap]) -> None:

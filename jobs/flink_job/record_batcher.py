@@ -4,11 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from pyflink.table.udf import ScalarFunction
-
 from jobs.flink_job.facts import JobFacts
-from jobs.flink_job.packets import packed
+from jobs.flink_job.packet_function import PacketFunction, in_first_row, milliseconds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,16 +16,12 @@ Read = Callable[[Sequence[Given]], object]
 """Makes the packet of a batch of records."""
 
 
-class RecordBatcher(ScalarFunction):
+class RecordBatcher(PacketFunction):
     """Columns of a batch -> packet. `reader` makes the function that reads records; it is called once a process."""
 
     def __init__(self, job: JobFacts, reader: Callable[[JobFacts], Read]) -> None:
         self.job = job
         self.reader = reader
-
-    def is_deterministic(self) -> bool:
-        """No, as `Batcher` is not."""
-        return False
 
     def open(self, function_context: Any) -> None:
         self.read = self.reader(replace(self.job, registry=None))  # models score elsewhere, in another process
@@ -36,10 +29,6 @@ class RecordBatcher(ScalarFunction):
     def eval(
         self, key: "pd.Series", value: "pd.Series", partition: "pd.Series", offset: "pd.Series", timestamp: "pd.Series"
     ) -> "pd.Series":
-        import pandas as pd
-
-        at = timestamp.dt.tz_localize(None).to_numpy().astype("datetime64[ms]").astype(np.int64)
-        given = list(zip(key, value, partition.tolist(), offset.tolist(), at.tolist(), strict=True))
-        column: list[bytes | None] = [None] * len(key)
-        column[0] = packed(self.read(given))
-        return pd.Series(column, dtype=object)
+        at = milliseconds(timestamp).tolist()
+        given = list(zip(key, value, partition.tolist(), offset.tolist(), at, strict=True))
+        return in_first_row(self.read(given), len(given))

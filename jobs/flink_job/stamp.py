@@ -117,6 +117,7 @@ class Stamp(BroadcastProcessFunction):
         if self.begun:
             return
         self.begun = True
+        self.ages = _union(ctx)
         state = ctx.get_broadcast_state(TIMELINE)
         saved = state.get(_TIMELINE)
         if saved is not None:
@@ -124,7 +125,7 @@ class Stamp(BroadcastProcessFunction):
                 raise self.unread
             known = pickle.loads(saved)
             refuse_others(known.get("topics", {}), self.topics)
-            notices = self.timeline.restore(known["timeline"], self._ages(ctx))
+            notices = self.timeline.restore(known["timeline"], self._come())
             yield from self._status(notice for notice in notices if notice["kind"] != "policy_applied")
             self.folded, self.kept = known["folded"], self.timeline.revision
         self.meters.set("config_unavailable", int(self.unread is not None))
@@ -141,9 +142,9 @@ class Stamp(BroadcastProcessFunction):
             yield from self._status(self.timeline.offer(entry.value, entry.appended_ms, entry.appended_ms))
             self.folded = entry.offset
 
-    def _ages(self, ctx: Any) -> Ages:
+    def _come(self) -> Ages:
         """How far this lane had come; with another parallelism all lanes together, whose partitions are dealt anew."""
-        saved = [pickle.loads(bytes(element)) for element in _union(ctx).get()]
+        saved = [pickle.loads(bytes(element)) for element in self.ages.get()]
         mine = [ages for here, ages in saved if here == self.here]
         return Ages.joined(Ages.from_bytes(ages) for ages in mine or [ages for _, ages in saved])
 
@@ -154,7 +155,7 @@ class Stamp(BroadcastProcessFunction):
 
         writable = InternalBroadcastProcessFunctionContext(ctx._j_context, ctx._j_operator_state_backend)
         state = writable.get_broadcast_state(TIMELINE)
-        _union(ctx).update([pickle.dumps((self.here, self.timeline.ages.to_bytes()))])
+        self.ages.update([pickle.dumps((self.here, self.timeline.ages.to_bytes()))])
         if self.timeline.clock_ms != NEVER:
             self.meters.set("ingest_clock_seconds", self.timeline.clock_ms // 1_000)
             self.meters.set("epoch", rank_of(self.timeline.at(self.timeline.clock_ms).id))
