@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.shared import CommandError, compile_document, load_program, mendable
+from jobs.cli.shared import REGISTRY, CommandError, RegistryFolder, compile_document, load_program, mendable
 from jobs.label_history import read_history
 from jobs.simulation import Simulation
 from jobs.training_set import TrainingSet, training_set
@@ -29,9 +29,7 @@ def command(
     file: Annotated[Path, typer.Argument(help="The model, .onnx.")],
     name: Annotated[str, typer.Option(help="Its name in the registry.")],
     inputs: Annotated[str, typer.Option(help="Columns of a policy in the order of the model's inputs: a,b,c.")],
-    registry: Annotated[Path, typer.Option("--registry", help="Folder of models.", envvar="WATCHGATE_REGISTRY")] = Path(
-        "models"
-    ),
+    registry: RegistryFolder = REGISTRY,
     policy: Annotated[
         Path | None,
         typer.Option(

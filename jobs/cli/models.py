@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from rich.table import Table
 from jobs.cli import import_model
 from jobs.cli.config_log import append, effective
 from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
-from jobs.cli.shared import CommandError, mendable
+from jobs.cli.shared import REGISTRY, CommandError, RegistryFolder, mendable
 from jobs.wilson import wilson
 from models.inspection import inspect
 from models.registry import Registry, RegistryError, parse_reference
@@ -26,8 +25,6 @@ from schemas.manifest import Manifest, ModelInput, Point
 
 app = typer.Typer(help="List, show, check, publish and import models.", no_args_is_help=True)
 
-RegistryFolder = Annotated[Path, typer.Option("--registry", help="Folder of models.", envvar="WATCHGATE_REGISTRY")]
-_DEFAULT = Path("models")
 _SHOWN: tuple[tuple[Point, float], ...] = (
     ("precision", 0.5),
     ("precision", 0.8),
@@ -48,7 +45,7 @@ class Mode(StrEnum):
 
 
 @app.command("list", epilog="Example: `watchgate models list --registry models/`")
-def list_command(registry: RegistryFolder = _DEFAULT) -> None:
+def list_command(registry: RegistryFolder = REGISTRY) -> None:
     """One line a version, newest last."""
     with mendable():
         found = Registry(registry)
@@ -72,7 +69,7 @@ def list_command(registry: RegistryFolder = _DEFAULT) -> None:
 @app.command(epilog="Example: `watchgate models show fraud@3 --at precision=0.97`")
 def show(
     model: Annotated[str, typer.Argument(help="NAME@VERSION, or NAME for its newest version.")],
-    registry: RegistryFolder = _DEFAULT,
+    registry: RegistryFolder = REGISTRY,
     at: Annotated[
         list[str] | None, typer.Option(help="An operating point, such as precision=0.97; may be given again.")
     ] = None,
@@ -113,7 +110,7 @@ def show(
 @app.command(epilog="Example: `watchgate models verify`, or `watchgate models verify fraud@3`")
 def verify(
     model: Annotated[str | None, typer.Argument(help="NAME@VERSION, NAME, or nothing for all.")] = None,
-    registry: RegistryFolder = _DEFAULT,
+    registry: RegistryFolder = REGISTRY,
 ) -> None:
     """Load versions in a process of their own, with limits, and score their golden rows. Exit 1 if one is refused."""
     with mendable():
@@ -154,7 +151,7 @@ def publish(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when every subtask of the job has it (Kafka).")] = False,
     client_properties: Properties = None,
-    registry: RegistryFolder = _DEFAULT,
+    registry: RegistryFolder = REGISTRY,
 ) -> None:
     """Verify a version and append a model record to a config log. A job that reads the log changes over to it.
 

@@ -25,6 +25,9 @@ from schemas.policy_file import PolicyError
 RegistryOption = Annotated[
     Path | None, typer.Option("--registry", help="Folder of models, as `watchgate models` keeps it.")
 ]
+RegistryFolder = Annotated[Path, typer.Option("--registry", help="Folder of models.", envvar="WATCHGATE_REGISTRY")]
+REGISTRY = Path("models")
+"""Where models are unless a folder is named."""
 
 _SIZE = re.compile(r"(\d+)\s*(KB|MB|GB)", re.IGNORECASE)
 _UNITS = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
