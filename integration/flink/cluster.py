@@ -76,6 +76,7 @@ class Cluster:
 
     def start_jobmanager(self) -> None:
         """After a kill too: it takes up the jobs that ran, from their last checkpoints."""
+        self._forget_failed_starts()
         self.jobmanager = self._start("jobmanager", str(flink_home() / "bin" / "jobmanager.sh"), "start-foreground")
 
     def start_taskmanager(self) -> Started:
@@ -120,6 +121,13 @@ class Cluster:
         for name, process in (("zookeeper", self.zookeeper), ("jobmanager", self.jobmanager)):
             state[name] = asdict(process) if process else None
         (self.folder / _STATE).write_text(json.dumps(state))
+
+    def _forget_failed_starts(self) -> None:
+        """Removes what jobs have left whose start failed, such as one from a savepoint that is not there: Flink 2.3 keeps
+        their result without the id of an application, and no JobManager that finds one of those starts again."""
+        for entry in (self.folder / "ha" / "job-result-store").glob("*/*_DIRTY.json"):
+            if "application-id" not in json.loads(entry.read_bytes())["result"]:
+                entry.unlink()
 
     def _start(self, name: str, *command: str) -> Started:
         try:

@@ -70,7 +70,7 @@ def command(
         options += ["--lists", str(lists.absolute())]
     if registry:
         options += ["--registry", str(registry.absolute())]
-    savepoint = ["-s", from_savepoint] if from_savepoint else []
+    savepoint = ["-s", _savepoint(from_savepoint, api.address)] if from_savepoint else []
     with kafka_errors():
         job = _flink_run(api.address, savepoint, options)
         why = api.wait_started(job)
@@ -88,6 +88,20 @@ def _refuse_second(api: "FlinkApi", name: str) -> None:
             f"error: job {name} runs already ({running[0].id}). Stop it with `watchgate stop {name} --savepoint DIR`, "
             "or give this one another --name and --prefix"
         )
+
+
+def _savepoint(named: str, jobmanager: str) -> str:
+    """A savepoint as the cluster shall be asked for it. One on this machine is looked for first: a JobManager that was
+    asked for one that is not there could not be started again (Flink 2.3 with high availability)."""
+    folder = Path(named.removeprefix("file://").removeprefix("file:")).absolute()
+    if re.match(r"(?!file:)\w+:", named) or jobmanager.partition(":")[0] not in ("127.0.0.1", "localhost"):
+        return named
+    if not (folder / "_metadata").exists() and not folder.is_file():
+        raise CommandError(
+            f"error: there is no savepoint or checkpoint at {named}: a folder of one has a file _metadata. A checkpoint "
+            "gives way to the next one while the job runs; `watchgate stop NAME --savepoint DIR` makes a savepoint"
+        )
+    return folder.as_uri()
 
 
 def _flink_run(jobmanager: str, options: list[str], arguments: list[str]) -> str:

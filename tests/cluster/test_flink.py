@@ -14,6 +14,7 @@ from integration.kafka.broker import Broker
 from integration.kafka.client import producer, reader
 from integration.kafka.properties import ClientProperties, parse_client_properties
 from integration.kafka.topics import create_topics
+from tests.cluster.running import ROOT, submission
 from tests.cluster.secure import Secure, start_secure
 
 pytestmark = pytest.mark.cluster
@@ -96,6 +97,19 @@ def test_a_jobmanager_that_was_killed_comes_back_on_its_port(flink: Cluster) -> 
     flink.start_jobmanager()
     flink.wait_ready(2)
     assert flink.get("/overview")["flink-version"] == "2.3.0"
+
+
+def test_a_jobmanager_comes_back_after_a_job_whose_start_failed(
+    flink: Cluster, jars: Jars, broker: Broker, prefix: str, tmp_path: Path
+) -> None:
+    create_topics(broker.address, prefix)
+    comments = ROOT / "examples" / "comments" / "policy.yaml"
+    done = submission(flink, jars, broker, prefix, comments, settings=["-s", (tmp_path / "absent").as_uri()])
+    assert "Cannot find checkpoint or savepoint" in done.stdout + done.stderr
+    assert flink.jobmanager is not None
+    flink.jobmanager.kill()
+    flink.start_jobmanager()
+    flink.wait_ready(2)
 
 
 def test_another_process_finds_it_and_starts_no_second_one(flink: Cluster) -> None:

@@ -91,6 +91,16 @@ def test_what_is_wrong_before_the_start_is_said_without_a_trace(
     status, _, err = watchgate("submit", bad, "--kafka", broker.address, *there)
     assert status == 2 and "did you mean `over`?" in err
 
+    create_topics(broker.address, prefix)
+    absent = ("--from-savepoint", f"file:{tmp_path}/absent")
+    status, _, err = watchgate("submit", COMMENTS, "--kafka", broker.address, "--prefix", prefix, *there, *absent)
+    assert (status, err) == (
+        2,
+        f"error: there is no savepoint or checkpoint at file:{tmp_path}/absent: a folder of one has a file _metadata. A "
+        "checkpoint gives way to the next one while the job runs; `watchgate stop NAME --savepoint DIR` makes a "
+        "savepoint\n",
+    )
+
     status, _, err = watchgate("submit", COMMENTS, "--kafka", broker.address, "--jobmanager", "127.0.0.1:1")
     assert status == 2 and err.startswith("error: the cluster at 127.0.0.1:1 does not answer /jobs/overview: ")
 
