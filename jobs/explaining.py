@@ -98,9 +98,19 @@ def _scores(program: Program, plan: RulePlan, enriched: Enriched) -> dict[str, T
     for name in plan.models:
         model = program.models[name]
         because = explained(enriched.frame, model, enriched, [0], most=10).get(0, [])
+        because = [_readable(one, enriched.frame, program) for one in because]
         version = model.version if isinstance(model, ModelPlan) else None
         found[name] = Told(enriched.frame[name][0], version, because)
     return found
+
+
+def _readable(one: Json, frame: pl.DataFrame, program: Program) -> Json:
+    """With the words of a text as its value: whoever asks has the event before them anyway. Not of personal data."""
+    span, name = one["span"], str(one["input"])
+    if not isinstance(span, list):
+        return one
+    words = "(hidden)" if name in program.pii else repr(frame[name][0][span[0] : span[1]])
+    return one | {"value": f"{words}, characters {span[0]} to {span[1]}"}
 
 
 def sentence(explained: Explained) -> str:

@@ -9,7 +9,8 @@ import polars as pl
 
 from models.encodings import encoder_of
 from models.registry import StoredModel
-from operators.scoring import Floats, Mask, ModelError, Scores
+from models.text_parts import parts, without
+from operators.scoring import Floats, Mask, ModelError, Scores, Span
 from schemas.manifest import Baseline, Calibration, Linear, Manifest, ModelInput
 
 SHAPES = (1_024, 64)
@@ -198,6 +199,25 @@ class OnnxScorer:
         if told is None or self.manifest.layout == "text":
             return None
         return self._linear(told, inputs) if isinstance(told, Linear) else self._one_at_a_time(told, inputs)
+
+    def spans(self, inputs: pl.DataFrame) -> list[list[Span]] | None:
+        """As `operators.scoring.Scorer`: the logit of the score, less the one of the text without the part; with an isotonic
+        calibration the model's own output instead of the logit. At most 25 texts scored for each.
+        """
+        if self.manifest.layout != "text":
+            return None
+        texts = inputs.to_series(0).fill_null("").to_list()
+        found = [parts(text) for text in texts]
+        given = pl.Series([one for text, some in zip(texts, found, strict=True) for one in without(text, some)])
+        margins = self._run([given.to_numpy()], len(given), Scores(np.empty(0)), None)
+        if self.manifest.calibration.method == "platt":
+            margins = margins * self.manifest.calibration.slope
+        spans, at = [], 0
+        for some in found:
+            effects = np.round(margins[at] - margins[at + 1 : at + 1 + len(some)], DECIMALS).tolist()
+            spans.append([Span(*place, effect) for place, effect in zip(some, effects, strict=True)])
+            at += 1 + len(some)
+        return spans
 
     def _linear(self, told: Linear, inputs: pl.DataFrame) -> Floats:
         values, _ = self._filled(inputs, self.manifest.inputs)

@@ -8,6 +8,7 @@ import polars as pl
 from operators.documents import Json
 from operators.enrich import Enriched, inputs_of
 from operators.plan import EnsemblePlan, ModelPlan, Program
+from operators.scoring import Floats, Span
 
 MOST_TOLD = 3
 """Inputs of a score that a verdict names."""
@@ -55,37 +56,54 @@ class ScoreDocuments:
 def explained(
     rows: pl.DataFrame, plan: ModelPlan | EnsemblePlan, enriched: Enriched, names: Sequence[int], most: int = MOST_TOLD
 ) -> dict[int, list[Json]]:
-    """By `names[k]`, for row k: the inputs that moved its score most, strongest first, at most `most`.
+    """By `names[k]`, for row k: what moved its score most, strongest first, at most `most`.
 
-    Empty for a score that is NULL and for a model without an explanation. Of an ensemble the members, each with its
-    share of the score.
+    That is inputs; of a model that reads a text, parts of it by their place; of an ensemble the members, each with its
+    share of the score. Empty for a score that is NULL and for a model without an explanation.
     """
     inputs = inputs_of(rows, plan)
+    scorer = enriched.scorers.get(plan.name)
+    spans = None if scorer is None else scorer.spans(inputs)
     if isinstance(plan, EnsemblePlan):
-        members = inputs.to_numpy()
-        weights = np.asarray(plan.weights)
-        effects = members * (weights / weights.sum())
-        if plan.how == "max":
-            effects = np.where(members == members.max(axis=1, keepdims=True), members, 0.0)
+        told = _inputs(inputs, _shares(inputs, plan), most)
+    elif spans is not None:
+        told = [_places(plan.reads[0], row, most) for row in spans]
     else:
-        scorer = enriched.scorers.get(plan.name)
-        found = None if scorer is None else scorer.effects(inputs)
-        if found is None:
-            return {}
-        effects = found
+        effects = None if scorer is None else scorer.effects(inputs)
+        told = [] if effects is None else _inputs(inputs, effects, most)
     known = rows[plan.name].is_not_null().to_list()
+    return {names[k]: contributions for k, contributions in enumerate(told) if known[k]}
+
+
+def _shares(inputs: pl.DataFrame, plan: EnsemblePlan) -> Floats:
+    members = inputs.to_numpy()
+    if plan.how == "max":
+        return np.asarray(np.where(members == members.max(axis=1, keepdims=True), members, 0.0))
+    weights = np.asarray(plan.weights)
+    return np.asarray(members * (weights / weights.sum()))
+
+
+def _inputs(inputs: pl.DataFrame, effects: Floats, most: int) -> list[list[Json]]:
     values = [_shown(column) for column in inputs.get_columns()]
     # Ties go by the order of the inputs, so that the answer is one.
-    order = np.argsort(-np.abs(np.nan_to_num(effects)), axis=1, kind="stable")
-    told: dict[int, list[Json]] = {}
-    for k, name in enumerate(names):
-        if known[k]:
-            told[name] = [
-                {"input": plan.reads[j], "value": values[j][k], "effect": float(effects[k, j])}
-                for j in order[k, :most].tolist()
-                if np.isfinite(effects[k, j]) and effects[k, j] != 0
-            ]
-    return told
+    order = np.argsort(-np.abs(np.nan_to_num(effects)), axis=1, kind="stable")[:, :most].tolist()
+    return [
+        [
+            _contribution(inputs.columns[j], values[j][k], float(effects[k, j]), None)
+            for j in row
+            if np.isfinite(effects[k, j]) and effects[k, j] != 0
+        ]
+        for k, row in enumerate(order)
+    ]
+
+
+def _places(name: str, spans: list[Span], most: int) -> list[Json]:
+    strongest = sorted((span for span in spans if span.effect), key=lambda span: -abs(span.effect))[:most]
+    return [_contribution(name, None, span.effect, [span.start, span.end]) for span in strongest]
+
+
+def _contribution(name: str, value: float | None, effect: float, span: list[int] | None) -> Json:
+    return {"input": name, "value": value, "effect": effect, "span": span}
 
 
 def challenged(name: str, program: Program, beside: Program) -> bool:

@@ -39,6 +39,15 @@ class Scores:
     """The kind of the last failure; never its text, which may hold values of events."""
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters start:end of a text, and what they added to its score."""
+
+    start: int
+    end: int
+    effect: float
+
+
 class Scorer(Protocol):
     """One version of one model, ready to score. A row's score depends on that row only."""
 
@@ -48,7 +57,10 @@ class Scorer(Protocol):
         """The scores of rows whose inputs are these columns, in the manifest's order whatever their names."""
 
     def effects(self, inputs: pl.DataFrame) -> Floats | None:
-        """What each input added to each score, [rows, inputs]; None for a model without an explanation."""
+        """What each input added to each score, [rows, inputs]; None for a model without an explanation, or of a text."""
+
+    def spans(self, inputs: pl.DataFrame) -> list[list[Span]] | None:
+        """Of a model that reads one text: the parts of each row's text, in order; None for any other model."""
 
 
 class Scorers(Protocol):

@@ -83,7 +83,9 @@ class Contribution(Output):
     value: float | None
     """Its value; null for NULL and for texts, which never stand here."""
     effect: Annotated[float, Field(allow_inf_nan=False)]
-    """In logits for a linear model; else the score minus the score with this input at an ordinary value."""
+    """In logits for a linear model and for a text; else the score minus the score with this input at an ordinary value."""
+    span: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] | None
+    """Of a text: the characters from the first up to before the second are what is told of; null for a number."""
 
 
 class ScoreValue(Output):
@@ -96,7 +98,7 @@ class ScoreValue(Output):
     thresholds: dict[str, float]
     """The numbers that operating points stood for, such as `precision=0.95`."""
     because: list[Contribution]
-    """The inputs that moved the score most, strongest first; empty where the model has no explanation."""
+    """The inputs, or parts of the text, that moved the score most, strongest first; empty where the model has no explanation."""
 
 
 class Verdict(Output):

@@ -130,6 +130,18 @@ def test_the_stream_scores_what_was_trained(kind: str, world: Path, watchgate: R
     streamed = np.array([_nan(said[f"p{i}"]["scores"]["fraud"]["value"]) for i in range(1_500)])
     np.testing.assert_array_equal(streamed, scorer.score(samples.inputs).values)
     if kind == "text":
+        hit = next(v for v in said.values() if v["scores"]["fraud"]["because"])
+        first = hit["scores"]["fraud"]["because"][0]
+        assert (first["input"], first["value"]) == ("note", None)
+        note = next(e for e in map(orjson.loads, (world / "events.jsonl").open("rb")) if e["id"] == hit["event_id"])[
+            "note"
+        ]
+        told = watchgate(
+            "rules", "explain", world / "live.yaml", "risky", "--input", world / "events.jsonl", "--event",
+            hit["event_id"], "--registry", world / "models",
+        )  # fmt: skip
+        start, end = first["span"]
+        assert f"{first['effect']:+.6g}  note = {note[start:end]!r}, characters {start} to {end}\n" in told.out
         return
     table = {column.name: column.to_list() for column in samples.inputs}
     for name in ("spend_1h", "pays_10m"):

@@ -166,8 +166,8 @@ def test_ensembles(tmp_path: Path) -> None:
     }  # fmt: skip
     assert scores["blend"]["version"] is None
     assert scores["blend"]["because"] == [
-        {"input": "fraud", "value": a, "effect": pytest.approx(0.75 * a)},
-        {"input": "other", "value": b, "effect": pytest.approx(0.25 * b)},
+        {"input": "fraud", "value": a, "effect": pytest.approx(0.75 * a), "span": None},
+        {"input": "other", "value": b, "effect": pytest.approx(0.25 * b), "span": None},
     ]
     assert [one["input"] for one in scores["worst"]["because"]] == ["fraud"]
     none = world.judge(world.timeline(), [None], emit="all").verdicts[0][1]["scores"]
@@ -208,8 +208,8 @@ def test_explanations_stand_in_verdicts_of_hits_only_and_never_hold_a_text(tmp_p
     )
     first, second = (v["scores"] for _, v in found.verdicts)
     assert first["fraud"]["because"] == [  # type: ignore[index]
-        {"input": "amount", "value": 500.0, "effect": 4.0},
-        {"input": "posts_1h", "value": 2.0, "effect": 2.0},
+        {"input": "amount", "value": 500.0, "effect": 4.0, "span": None},
+        {"input": "posts_1h", "value": 2.0, "effect": 2.0, "span": None},
     ]
     assert first["spam"]["because"] == [] and second["fraud"]["because"] == []  # type: ignore[index]
     assert b"buy now" not in orjson.dumps([v for _, v in found.verdicts])

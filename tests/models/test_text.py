@@ -179,6 +179,36 @@ def test_it_learns_and_the_export_says_the_same(fit: TextFit, scorer: OnnxScorer
     assert wrong is not None and wrong.startswith("golden row 1 scores"), "the golden row of this test is made up"
 
 
+def test_parts_of_a_text_are_told_by_their_place_and_what_they_did(scorer: OnnxScorer) -> None:
+    said = ["hello, win a free phone at 7", "", "win"]
+    found = scorer.spans(pl.DataFrame({"text": said}))
+    assert found is not None and found[1] == []
+    assert [said[0][one.start : one.end] for one in found[0]] == said[0].split()
+    strongest = max(found[0], key=lambda one: one.effect)
+    assert said[0][strongest.start : strongest.end] in ("win", "free", "phone")
+    scores = scorer.score(
+        pl.DataFrame({"text": [said[0], said[0][: strongest.start] + said[0][strongest.end :]]})
+    ).values
+    logits = np.log(scores / (1 - scores))
+    assert strongest.effect == pytest.approx(logits[0] - logits[1], abs=1e-3)
+    assert scorer.spans(pl.DataFrame({"text": said[::-1]})) == found[::-1]
+
+
+@pytest.mark.parametrize("text", ["word " * 500, "ab " * 20_000, "x" * 60_000, " " * 9_000])
+def test_a_long_text_has_few_parts_and_only_of_what_is_read(scorer: OnnxScorer, text: str) -> None:
+    (found,) = scorer.spans(pl.DataFrame({"text": [text]})) or [[]]
+    assert len(found) <= 24
+    places = [place for one in found for place in (one.start, one.end)]
+    assert places == sorted(places) and len({*places}) >= len(found)
+    half = MOST_CHARACTERS // 2
+    if len(text) > MOST_CHARACTERS and found:
+        assert found[-1].end > len(text) - half
+        read = text[:half] + text[-half:]
+        assert (
+            scorer.score(pl.DataFrame({"text": [read]})).values == scorer.score(pl.DataFrame({"text": [text]})).values
+        )
+
+
 def test_fitting_twice_gives_the_same_bytes(fit: TextFit) -> None:
     assert export_text(fit_text(*texts(400, 1))) == export_text(fit)
 
