@@ -67,7 +67,7 @@ def submit(given: Arguments) -> None:
         # The timeline is part of it: it names the job's topics as nothing else in the Kafka cluster does.
         delivery = exactly_once(f"{name}-{timeline}", transaction_timeout_ms(given.kafka, properties))
     jar = given.jar or (None if connector_in_lib() else resolve_jars().connector)
-    configure(env, settings, given.checkpoint_ms, given.parallelism, jar)
+    configure(env, settings, given.delivery, given.checkpoint_ms, given.parallelism, jar)
     limit = program.policy.max_record_bytes
     build(env, job, start=Start(given.start), name=name, delivery=delivery, limit=limit)
     env.execute(name)

@@ -15,6 +15,7 @@ _ENDED = ("CANCELED", "FAILED", "FINISHED")
 
 _ABSENT = re.compile(r"Failed to get metadata for topics \[([^\]]+)\].*UnknownTopicOrPartitionException", re.DOTALL)
 """A source that misses a topic. The innermost error does not say which."""
+_PATIENCE_S = 2.0
 _NO_SLOTS = "Could not acquire the minimum required resources"
 """What Flink says of a job that waited in vain for slots: true, but not how many it lacks."""
 
@@ -76,24 +77,28 @@ class FlinkApi:
         return int(self._call("GET", "/overview")["slots-available"])
 
     def wait_started(self, job: str, seconds: float = 180) -> str | None:
-        """Returns None when all of a job runs and two checkpoints are complete, else what keeps it from that.
+        """Returns None when all of a job runs and two checkpoints are complete, else what keeps it from that. A job that
+        takes one more rarely than every 2 s is told to.
 
         Two, because the first one may be taken before a job has read the first record of its config topic, which it
         refuses if that is not the topic that its state belongs to.
         """
-        started = time.monotonic()
+        started = asked = time.monotonic()
         while self.completed_checkpoints(job) < 2:
             passed = time.monotonic() - started
             failure = self.failure(job)
             if failure and _NO_SLOTS not in failure:
                 return failure
+            found = self.find(job)
             if failure or passed > seconds:
-                found = self.find(job)
                 free = self.free_slots()
                 return (
                     f"{found.running} of its {found.tasks} tasks run after {passed:.0f} s, and {free} slots are free. "
                     "Each subtask needs a slot: start more TaskManagers, or give it less --parallelism"
                 )
+            if found.running == found.tasks and time.monotonic() - asked > _PATIENCE_S:
+                self._call("POST", f"/jobs/{job}/checkpoints", {"checkpointType": "CONFIGURED"})
+                asked = time.monotonic()
             time.sleep(0.3)
         return None
 

@@ -44,7 +44,10 @@ def command(
     ] = None,
     registry: RegistryOption = None,
     from_savepoint: Annotated[str | None, typer.Option(help="Go on from this savepoint or checkpoint.")] = None,
-    checkpoint_interval: Annotated[str, typer.Option(help="How often output is committed.")] = "2s",
+    checkpoint_interval: Annotated[
+        str | None,
+        typer.Option(help="How often output is committed: 2s unless given, 30s with --delivery at-least-once."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the job; watchgate-POLICY unless given.")] = None,
 ) -> None:
     """Check policy and topics, start the job on the cluster, and wait until it runs. Prints the job's id.
@@ -61,7 +64,8 @@ def command(
         _refuse_second(api, named)
     options = ["--policy", str(policy.absolute()), "--kafka", kafka, "--prefix", prefix, "--from", start]
     options += ["--parallelism", str(parallelism), "--delivery", delivery, "--emit", emit, "--name", named]
-    options += ["--checkpoint-interval", checkpoint_interval]
+    if checkpoint_interval:
+        options += ["--checkpoint-interval", checkpoint_interval]
     for topic in events or ():
         options += ["--events", topic]
     if client_properties:

@@ -12,7 +12,8 @@ from schemas.duration import parse_duration
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """Durations in ms. `start` is earliest, latest or a time in ms; `jar` None: what Flink's lib has, else the one that pom.xml pins."""
+    """Durations in ms. `start` is earliest, latest or a time in ms; `jar` None: what Flink's lib has, else the one that pom.xml pins; `checkpoint_ms` None:
+    by delivery."""
 
     policy: Path
     kafka: str
@@ -26,7 +27,7 @@ class Arguments:
     delivery: str
     emit: str
     name: str | None
-    checkpoint_ms: int
+    checkpoint_ms: int | None
     jar: Path | None
 
 
@@ -53,7 +54,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
     parser.add_argument("--delivery", choices=("exactly-once", "at-least-once"), default="exactly-once")
     parser.add_argument("--emit", choices=("hits", "all"), default="hits", help="verdicts for hits or for all events")
     parser.add_argument("--name", help="name of the job; watchgate-POLICY unless given")
-    parser.add_argument("--checkpoint-interval", type=_duration, default=2_000, help="such as 2s")
+    parser.add_argument("--checkpoint-interval", type=_duration, help="such as 2s")
     parser.add_argument(
         "--jar", type=Path, help="Flink's Kafka connector, if neither Flink's lib has it nor Watchgate may fetch it"
     )

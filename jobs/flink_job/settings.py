@@ -10,7 +10,11 @@ from pyflink.java_gateway import get_gateway
 from jobs.flink_job.shards import MAX_PARALLELISM
 
 _BATCH = 16_384
-"""Rows of a batch where there is a backlog. Below that the time of a bundle decides, and so the latency."""
+"""Rows of a batch at most. Below that the time of a bundle decides: an event waits for up to twice as long."""
+_BUNDLE_MS = {"exactly-once": 120, "at-least-once": 60}
+"""Larger batches cost less, and where output waits for a checkpoint nobody sees that it waits for its batch as well."""
+CHECKPOINT_MS = {"exactly-once": 2_000, "at-least-once": 30_000}
+"""How often, unless it is said: what exactly-once delivery waits for. All else waits for as long as one is taken."""
 
 REQUIRED = {
     "python.execution-mode": "thread",
@@ -23,7 +27,6 @@ DEFAULTS = {
     "python.fn-execution.arrow.batch.size": str(_BATCH),
     # With equal sizes the source waits while a bundle is worked on.
     "python.fn-execution.bundle.size": str(4 * _BATCH),
-    "python.fn-execution.bundle.time": "60",
     "execution.buffer-timeout.interval": "5 ms",
     # Watermarks only tell what can be swept. A partition without records does not hold them back for longer.
     "pipeline.auto-watermark-interval": "1 s",
@@ -46,14 +49,17 @@ def connector_in_lib() -> bool:
 def configure(
     env: StreamExecutionEnvironment,
     given: Mapping[str, str],
-    checkpoint_ms: int,
+    delivery: str,
+    checkpoint_ms: int | None,
     parallelism: int | None,
     jar: Path | None,
 ) -> None:
     """Sets what a job must have, and what nobody has set (`given`)."""
     configuration = Configuration()
-    for key, value in (DEFAULTS | REQUIRED | {"execution.checkpointing.interval": f"{checkpoint_ms} ms"}).items():
-        if key not in given or key not in DEFAULTS:
+    defaults = DEFAULTS | {"python.fn-execution.bundle.time": str(_BUNDLE_MS[delivery])}
+    interval = checkpoint_ms or CHECKPOINT_MS[delivery]
+    for key, value in (defaults | REQUIRED | {"execution.checkpointing.interval": f"{interval} ms"}).items():
+        if key not in given or key not in defaults:
             configuration.set_string(key, value)
     env.configure(configuration)
     if jar is not None:
