@@ -49,13 +49,13 @@ class Calibration:
         if not len(part) or not plans or ids is None:
             return found
         for shard, rows in split(shards_of(part.keys), SHARDS):
-            ranked: dict[str, tuple[Floats, npt.NDArray[np.int64]]] = {}
+            ranked: dict[str, Floats] = {}
             for plan in plans:
                 at = rows[~np.isnan(values[plan.feature][rows])]
                 if plan.print not in ranked:
                     ranked[plan.print] = self._rank(plan, shard, at, part, values[plan.feature], ids)
-                p, sizes = ranked[plan.print]
-                found[plan.name][at] = p if plan.level is None else self._discover(plan, shard, at, part, p, sizes)
+                p = ranked[plan.print]
+                found[plan.name][at] = p if plan.level is None else self._discover(plan, shard, at, part, p)
         return found
 
     def _rank(
@@ -66,7 +66,7 @@ class Calibration:
         part: Part,
         scores: Floats,
         ids: npt.NDArray[np.uint64],
-    ) -> tuple[Floats, npt.NDArray[np.int64]]:
+    ) -> Floats:
         key = _key("p", plan.print, shard)
         reservoir = self._reservoirs.get(key)
         if reservoir is None:
@@ -83,7 +83,6 @@ class Calibration:
         at: npt.NDArray[np.int64],
         part: Part,
         p: Floats,
-        sizes: npt.NDArray[np.int64],
     ) -> Floats:
         assert plan.level is not None
         key = _key("d", plan.fingerprint, shard)
@@ -96,7 +95,7 @@ class Calibration:
         if plan.tests is not None:
             tested &= part.columns[plan.tests][at]
         answers = np.full(len(at), np.nan)
-        answers[tested] = tests.take(p[tested], sizes[tested], plan.level)
+        answers[tested] = tests.take(p[tested], plan.level)
         return answers
 
     def _saved(self, key: bytes) -> bytes | None:

@@ -1,59 +1,71 @@
-"""Which of a stream of p-values are discoveries, so that few of these are false: LOND in families.
+"""Which of a stream of p-values are discoveries, so that few of all discoveries are false: alpha-investing without an end.
 
-A family is m tests in a row, m = level * (size of the reference that its first test has): as many as the reservoir can tell apart at that
-level. Within it the t-th test is a discovery where
+The t-th test is a discovery where p_t <= alpha_t, and
 
-    p_t <= level / m * (D + 1),    D = discoveries of the family before t
+    alpha_t = level * (g(t) + sum of g(t - Tj)),    Tj = when the j-th discovery was,    g(1) + g(2) + ... = 1,
 
-(LOND: Javanmard & Montanari, "On Online Control of False Discovery Rate", 2015, with equal shares).
+a rule of generalised alpha-investing (Aharoni & Rosset, 2014) in the form of LORD (Javanmard & Montanari, "Online rules for
+control of false discovery rate and false discovery exceedance", 2018). Here g is the mean of geometric sequences that last for
+256 tests, for four times as many, and so on up to 4 million. It falls about as 1/k, and all that discoveries have earned is one
+number for each sequence, however many there were. At its beginning it is flat, because p-values are no finer than the reference
+that they are made of.
 
-Guarantee: the expected share of false ones among the discoveries of a family is at most `level`, for p-values that are independent, or
-positively dependent as those of one reference are (Zrnic, Ramdas & Jordan, "Asynchronous Online Testing of Multiple
-Hypotheses", 2021). Where nothing is ever wrong that is: a false alarm in at most `level` of the families, so about one in as many tests as the reference has scores. Over many families the share of
-false ones among all discoveries is at most level * (1 + families / discoveries): with a signal in few of the families it is more than `level`. No
-rule does better without finer p-values: without a discovery, level / m for m tests is all there is to spend. A rule's `when:` narrows the
-discoveries further; the guarantee is about those before it.
+Guarantee: over a stream of any length E[false] <= level * (E[discoveries] + 1), because all alpha_t together are at most
+level * (discoveries + 1) and each test is by chance a discovery with no more than its alpha_t: for p-values that have
+P(p <= u) <= u whatever came before. Those of one reference have that but for what they tell of it. Where nothing is ever wrong
+that is a false alarm in at most about a share `level` of the streams.
+
+The price: long after the last discovery there is little to spend, and it takes many events as extreme as none before them to make
+the first one. A rule's `when:` narrows the discoveries further; the guarantee is about those before it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+
+_TESTS = 256.0 * 4.0 ** np.arange(8)
+"""How long each geometric sequence lasts."""
+_STAY = 1.0 - 1.0 / _TESTS
+_FIRST = (1.0 - _STAY) / len(_TESTS)
+"""What each gives for the first test."""
 
 
 @dataclass(slots=True)
 class Discoveries:
-    """Where a stream of tests stands: `done` tests and `found` discoveries in a family of `size` tests."""
+    """Where a stream of tests stands. `earned`: by sequence, what was left to spend right behind the last discovery, in shares of
+    the level; `since`: tests since then."""
 
-    done: int = 0
-    size: int = 0
-    found: int = 0
+    since: int = 0
+    earned: Floats = field(default_factory=lambda: np.ones(len(_TESTS)))
 
-    def take(self, values: Floats, references: Ints, level: float) -> npt.NDArray[np.bool_]:
-        """Whether each p-value is a discovery. No NaN among them; `references` are the sizes of their references.
+    def take(self, values: Floats, level: float) -> npt.NDArray[np.bool_]:
+        """Whether each p-value is a discovery. No NaN among them.
 
         O(values), in Python only the values up to `level`. How a stream is cut into calls changes nothing.
         """
         discovered = np.zeros(len(values), np.bool_)
-        start = 0
-        while start < len(values):
-            if self.done == self.size:
-                self.done, self.size, self.found = 0, max(1, int(level * references[start])), 0
-            stop = min(start + self.size - self.done, len(values))
-            for at in (np.flatnonzero(values[start:stop] <= level) + start).tolist():
-                if values[at] <= level / self.size * (self.found + 1):
-                    discovered[at] = True
-                    self.found += 1
-            self.done += stop - start
-            start = stop
+        start = -self.since  # the test behind the last discovery, as a place in `values`
+        most = level * self._share(0)
+        for at in np.flatnonzero(values <= level).tolist():
+            if values[at] <= most and values[at] <= level * self._share(at - start):
+                discovered[at] = True
+                self.earned = self.earned * _STAY ** (at - start + 1) + 1.0
+                start = at + 1
+                most = level * self._share(0)
+        self.since = len(values) - start
         return discovered
 
+    def _share(self, since: int) -> float:
+        """Of the level, for a test that comes after `since` others without a discovery."""
+        return float((_FIRST * self.earned * _STAY**since).sum())
+
     def to_bytes(self) -> bytes:
-        return np.array([self.done, self.size, self.found], "<i8").tobytes()
+        return np.array([self.since], "<i8").tobytes() + self.earned.astype("<f8").tobytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Discoveries":
-        return cls(*np.frombuffer(data, "<i8", 3).tolist())
+        since = int(np.frombuffer(data, "<i8", 1)[0])
+        return cls(since, np.frombuffer(data, "<f8", offset=8).astype(np.float64))

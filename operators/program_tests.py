@@ -9,7 +9,7 @@ from operators.plan import FeaturePlan, KindPlan, TestPlan
 
 def discovery_column(rule: str, feature: str, level: float) -> str:
     """The column that says which events are discoveries of a rule's `fdr:`."""
-    return f"discovery({feature}, {100 * level:g}%, {rule})"
+    return f"discovery of {feature} at {100 * level:g}% for {rule}"
 
 
 def discovery(rule: str, feature: FeaturePlan, level: float, tests: str | None, fingerprint: str) -> TestPlan:

@@ -22,7 +22,6 @@ import numpy.typing as npt
 
 Scores = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 FIRST = 256
 LONGEST = 65_536
@@ -44,13 +43,13 @@ class Reservoir:
     filling_greatest: Scores = field(default_factory=_NOTHING.copy)
     filling_sample: Scores = field(default_factory=_NOTHING.copy)
 
-    def take(self, scores: Scores, ties: Floats, counted: npt.NDArray[np.bool_]) -> tuple[Floats, Ints]:
-        """The p-value of each score against what was there when it came (NaN where nothing was), and the size of that
-        reference; then the scores that are `counted` enter. No NaN among them. O(scores log scores).
+    def take(self, scores: Scores, ties: Floats, counted: npt.NDArray[np.bool_]) -> Floats:
+        """The p-value of each score against what was there when it came (NaN where nothing was); then the scores that are
+        `counted` enter. No NaN among them. O(scores log scores).
 
         How a sequence is cut into calls changes nothing.
         """
-        values, sizes = np.empty(len(scores)), np.empty(len(scores), np.int64)
+        values = np.empty(len(scores))
         start = 0
         entering = np.cumsum(counted)
         while start < len(scores):
@@ -58,10 +57,9 @@ class Reservoir:
             stop = int(np.searchsorted(entering, before + self.target - self.filled)) + 1
             part = slice(start, min(stop, len(scores)))
             values[part] = self._values(scores[part], ties[part])
-            sizes[part] = self.size
             self._fill(scores[part][counted[part]])
             start = part.stop
-        return values, sizes
+        return values
 
     def _values(self, scores: Scores, ties: Floats) -> Floats:
         if not self.size:

@@ -21,7 +21,7 @@ from operators.decode import Decoder, decode_records
 from operators.members import Members
 from operators.store import MemoryState
 from schemas.cloudevents import iso
-from tests.e2e.conftest import POLICY, crowd, spoiled
+from tests.e2e.conftest import POLICY, START, crowd, post, spoiled
 from tests.flink_job.chain import Chain, Record
 
 Json = dict[str, Any]
@@ -100,7 +100,10 @@ def test_answers_are_those_of_the_embedded_engine(folder: Path, size: int) -> No
 
 def test_p_values_and_discoveries_are_those_of_the_embedded_engine(folder: Path) -> None:
     policy = POLICY.replace("\nrules:\n", "\n  rush: {surprise: 10s, by: account}\nrules:\n" + CALIBRATED)
-    records, made = stream(4_000), chain(folder, policy)
+    rush = [orjson.dumps(post(f"r{n}", START + 60_000_000 + 20 * n, "a1")) for n in range(1_500)]
+    records = stream(4_000)
+    records += [(records[-1][0] + n, value) for n, value in enumerate(rush)]
+    made = chain(folder, policy)
     for start in range(0, len(records), 700):
         made.feed(records[start : start + 700])
         made.restart()
