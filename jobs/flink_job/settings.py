@@ -11,7 +11,7 @@ from jobs.flink_job.shards import MAX_PARALLELISM
 
 _BATCH = 16_384
 """Rows of a batch at most. Below that the time of a bundle decides: an event waits for up to twice as long."""
-_BUNDLE_MS = {"exactly-once": 120, "at-least-once": 60}
+_BUNDLE_MS = {"exactly-once": 200, "at-least-once": 60}
 """Larger batches cost less, and where output waits for a checkpoint nobody sees that it waits for its batch as well."""
 CHECKPOINT_MS = {"exactly-once": 2_000, "at-least-once": 30_000}
 """How often, unless it is said: what exactly-once delivery waits for. All else waits for as long as one is taken."""
