@@ -258,6 +258,7 @@ class EmbeddedJob:
             dict(self.engine.rules),
             self.modes(),
             {**self.reader.seconds, **self.engine.seconds},
+            (0, None) if stopped or self.feed is None else self.feed.waiting(),
         )
 
     _dirty = False

@@ -72,3 +72,5 @@ class Summary:
     rules: dict[tuple[str, str], int]
     modes: dict[str, str]
     seconds: dict[str, float] = field(default_factory=dict)
+    labels_waiting: tuple[int, int | None] = (0, None)
+    """Labels that the run has not come to, and from when on the first of them is known, in ms."""

@@ -99,6 +99,19 @@ class LabelFeed:
         self._reached = max(self._reached, ingest_ms)
         return (pl.concat(frames) if frames else _nothing(self.kinds)), dead
 
+    def waiting(self) -> tuple[int, int | None]:
+        """How many labels are left, and from when on the next one is known. It reads to the end: nothing can be asked for after
+        it, nor where to go on."""
+        count, first = 0, None
+        while self._load():
+            assert self._ahead is not None
+            known = self._ahead.labels["known_ms"][self._ahead.used :]
+            if count == 0 and len(known):
+                first = int(known[0])
+            count += len(known)
+            self._ahead = None
+        return count, first
+
     def close(self) -> None:
         self._source.close()
 

@@ -10,6 +10,7 @@ from jobs.job_plan import Summary
 from jobs.labels import Measured
 from jobs.wilson import wilson
 from operators.plan import Program
+from schemas.cloudevents import iso
 
 
 def summary_text(
@@ -23,6 +24,10 @@ def summary_text(
     console.print(counts_line(summary))
     if summary.counts.get("labels"):
         console.print(labels_line(summary.counts))
+    waiting, known_ms = summary.labels_waiting
+    if known_ms is not None:
+        subject = "1 label waits" if waiting == 1 else f"{waiting:,} labels wait"
+        console.print(f"{subject} for a later run: the first is known from {iso(known_ms)} on, after the last event")
     tripped = [rule.name for rule in program.rules if summary.rules.get((rule.name, "fuse"))]
     if tripped:
         console.print(
@@ -74,7 +79,7 @@ def labels_line(counts: Mapping[str, int]) -> str:
         f"{counts[name]:,} {words}"
         for name, words in (
             ("labels_repeated", "repeated"),
-            ("labels_corrected", "corrections"),
+            ("labels_corrected", "corrected"),
             ("labels_stale", "older than what was known"),
             ("labels_unknown", "of an entity that was not known"),
             ("labels_keyless", "of no entity that a feature reads"),
@@ -84,7 +89,8 @@ def labels_line(counts: Mapping[str, int]) -> str:
         )
         if counts.get(name)
     ]
-    return f"{counts.get('labels', 0):,} labels" + (": " if parts else "") + ", ".join(parts)
+    count = counts.get("labels", 0)
+    return f"{count:,} {'label' if count == 1 else 'labels'}" + (": " if parts else "") + ", ".join(parts)
 
 
 def _share(part: int, whole: int) -> str:

@@ -179,8 +179,34 @@ def test_the_table_says_what_became_of_the_labels(shop: Path) -> None:
         "--output", str(shop / "f.parquet"),
     )  # fmt: skip
     assert done.out.splitlines()[-1] == (
-        "5 labels: 1 repeated, 1 corrections, 1 older than what was known, 1 of an entity that was not known"
+        "5 labels: 1 repeated, 1 corrected, 1 older than what was known, 1 of an entity that was not known"
     )
+
+
+@pytest.mark.parametrize(
+    ("late", "said"),
+    [
+        (1, "1 label\n1 label waits for a later run: the first is known from {} on, after the last event\n"),
+        (2, "1 label\n2 labels wait for a later run: the first is known from {} on, after the last event\n"),
+        (0, "1 label\n"),
+    ],
+)
+def test_a_run_says_how_many_labels_it_has_not_come_to(shop: Path, late: int, said: str) -> None:
+    write_events(shop, [("1", START, START), ("1", START + 3 * HOUR, START + 3 * HOUR)])
+    label = record(Label("1", "e0", "fraud", 1.0, START, START + HOUR))
+    after = [label | {"event_id": f"e{n}", "known_at": iso(START + (4 + n) * HOUR)} for n in range(late)]
+    write_labels(shop, label, *after)
+    options = (
+        "--input",
+        str(shop / "events.jsonl"),
+        "--labels",
+        str(shop / "labels.jsonl"),
+        "--output",
+        str(shop / "out"),
+    )
+    done = run_command("run", str(shop / "policy.yaml"), *options)
+    assert done.status == 0, done.err
+    assert done.out.endswith("too late for a window\n" + said.format(iso(START + 4 * HOUR)))
 
 
 def test_labels_that_no_feature_can_count_are_counted_as_such(shop: Path) -> None:
@@ -196,7 +222,7 @@ def test_labels_that_no_feature_can_count_are_counted_as_such(shop: Path) -> Non
         "--output", str(shop / "f.parquet"),
     )  # fmt: skip
     assert done.out.splitlines()[-1] == (
-        "9 labels: 2 repeated, 1 corrections, 3 of no entity that a feature reads, 2 of a name that no feature reads"
+        "9 labels: 2 repeated, 1 corrected, 3 of no entity that a feature reads, 2 of a name that no feature reads"
     )
     assert pl.read_parquet(shop / "f.parquet")["bad_1d"].to_list() == [0, 2]
 
@@ -268,7 +294,7 @@ def test_a_label_that_is_none_is_a_dead_letter(shop: Path) -> None:
     for (reason, detail), (_, wanted, starts) in zip(told, BAD, strict=False):
         assert reason == wanted and detail.startswith(starts), (detail, starts)
     assert told[-1][0] == "broken_json" and len(told) == len(BAD) + 1
-    assert "1 labels" in done.out
+    assert "\n1 label\n" in done.out
 
 
 def failed(shop: Path, *arguments: str) -> str:
