@@ -69,6 +69,13 @@ def read_history(path: str, name: str, until_ms: int | None) -> LabelHistory:
         )
     newest = known.sort("known_ms", maintain_order=True).unique("event_id", keep="last", maintain_order=True)
     standing = newest.filter(pl.col("value").is_not_null())
+    odd = standing.filter(~pl.col("value").is_between(0.0, 1.0))
+    if odd.height:
+        event, value = odd["event_id"][0], odd["value"][0]
+        raise TrainingError(
+            f"label {name} of event {event} is {value:g}: a model learns true or false, or a number from 0 to 1, "
+            "true from 0.5 on. Write labels of that kind"
+        )
     labels = standing.select("event_id", (pl.col("value") >= 0.5).alias("positive"))
     return LabelHistory(labels, len(dead), every.height - known.height)
 

@@ -675,9 +675,9 @@ class _Compiler:
         at: Path = ("rules", name, "fdr", "of")
         feature = self.plans.get(fdr.of)
         if feature is None:
-            self.problem(
-                at, f"rule {name}: there is no feature {fdr.of} with state", hint=self._nearest(fdr.of, self.plans)
-            )
+            known = ", ".join(sorted(self.plans)[:5])
+            hint = self._nearest(fdr.of, self.plans) or f"features with state: {known or 'none'}"
+            self.problem(at, f"rule {name}: there is no feature {fdr.of} with state", hint=hint)
             return None
         column = discovery_column(name, fdr.of, fdr.at)
         fingerprint = digest("fdr", name, feature.fingerprint, fdr.at, self._types_print(types))

@@ -59,7 +59,13 @@ def command(
             program = without_rules(load_program(policy))
             named = None if features is None else [one.strip() for one in features.split(",") if one.strip()]
             inputs = chosen_inputs(program, kind.value, named)
-            order = Order(check_name(name or target), kind.value, description, iso(int(time.time() * 1000)))
+            called = check_name(name or target)
+            if called in program.types and called not in program.models:
+                raise TrainingError(
+                    f"{called} is a column of policy {program.name}, and a rule could not tell it from the model's score: "
+                    "give the model another --name"
+                )
+            order = Order(called, kind.value, description, iso(int(time.time() * 1000)))
             history = read_history(labels, target, until_ms)
             # Features of labels see each label from its own known_at on, as they do in a run.
             simulation = Simulation(

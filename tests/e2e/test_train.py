@@ -288,6 +288,16 @@ def test_labels_that_teach_nothing(world: Path, watchgate: Run) -> None:
     )
     lines(world / "labels.jsonl", [label | {"value": True} for label in labels])
     assert refused(train(watchgate, world)).startswith("all 1,500 labels are true, and a model learns from both")
+    lines(world / "labels.jsonl", [*labels, labels[7] | {"value": 120, "known_at": iso(START + 9_000 * HOUR)}])
+    assert refused(train(watchgate, world)) == (
+        "label fraud of event p7 is 120: a model learns true or false, or a number from 0 to 1, true from 0.5 on. Write labels "
+        "of that kind"
+    )
+    lines(world / "labels.jsonl", labels)
+    assert refused(train(watchgate, world, "logistic", "--name", "amount")) == (
+        "amount is a column of policy market, and a rule could not tell it from the model's score: give the model another "
+        "--name"
+    )
     lines(world / "labels.jsonl", [{"id": "p1", "fraud": 1}])
     assert refused(train(watchgate, world)).startswith(
         f"{world}/labels.jsonl has no labels: the first record is refused, "
