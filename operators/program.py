@@ -103,7 +103,9 @@ class _Compiler:
     problems: list[Problem] = field(default_factory=list)
     columns: dict[str, Type] = field(default_factory=lambda: dict(_SYSTEM))
     prints: dict[str, str] = field(default_factory=lambda: {name: name for name in _SYSTEM})
-    """What defines each column: two columns with the same print hold the same values."""
+    """What defines each column, whichever version of a model is in force."""
+    bound: dict[str, str] = field(default_factory=dict)
+    """What defines a column that is derived from scores, with the versions that are in force."""
     pii: set[str] = field(default_factory=set)
     filters: dict[tuple[object, ...], FeatureFilter] = field(default_factory=dict)
     plans: dict[str, FeaturePlan] = field(default_factory=dict)
@@ -112,7 +114,9 @@ class _Compiler:
     """Of the rules that have `fdr:`."""
 
     def __post_init__(self) -> None:
-        self.models = ModelCompiler(self.policy, self.catalog, self.choices, self.columns, self.prints, self.problem)
+        self.models = ModelCompiler(
+            self.policy, self.catalog, self.choices, self.columns, self.prints, self.bound, self.problem
+        )
 
     @property
     def policy(self) -> Policy:
@@ -157,7 +161,7 @@ class _Compiler:
             challenge=None,
             source=self.source,
             types=self.columns,
-            prints=self.prints,
+            prints={**self.prints, **self.bound},
         )
         return program, self.models.challengers()
 
@@ -275,6 +279,9 @@ class _Compiler:
     def _add_derived(self, name: str, compiled: Compiled) -> None:
         self.columns[name] = compiled.type
         self.prints[name] = self._print_of(compiled)
+        if any(read in self.policy.models or read in self.bound for read in compiled.reads):
+            reads = [(read, self.models.defined(read)) for read in sorted(compiled.reads)]
+            self.bound[name] = digest(compiled.canonical, reads, list(compiled.lists))
         if compiled.type in (Type.STRING, Type.LIST) and self.pii & set(compiled.reads):
             self.pii.add(name)
 

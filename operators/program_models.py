@@ -22,7 +22,7 @@ Complain = Callable[..., None]
 
 @dataclass
 class ModelCompiler:
-    """Checks models one by one, in order of dependency. `columns` and `prints` grow while a policy is compiled.
+    """Checks models one by one, in order of dependency. `columns`, `prints` and `bound` grow while a policy is compiled.
 
     Without a catalog versions are taken as they are written: thresholds have no number, and nothing can be scored.
     """
@@ -32,6 +32,7 @@ class ModelCompiler:
     choices: Choices
     columns: Mapping[str, Type]
     prints: Mapping[str, str]
+    bound: Mapping[str, str]
     problem: Complain
     points: dict[str, dict[str, float]] = field(default_factory=dict)
     """By model: the operating points that expressions asked for, with their numbers."""
@@ -116,7 +117,7 @@ class ModelCompiler:
                 hint="name the columns in the order of the model's inputs",
             )
             return False
-        if given.fingerprint is not None and given.fingerprint != self._defined(column):
+        if given.fingerprint is not None and given.fingerprint != self.defined(column):
             self.problem(
                 at,
                 f"model {name}: input {column} is not what version {version} was trained on: its definition is another",
@@ -125,8 +126,9 @@ class ModelCompiler:
             return False
         return True
 
-    def _defined(self, column: str) -> str | None:
-        return definition(column, self.policy.models, self._version, self.prints)
+    def defined(self, column: str) -> str | None:
+        """What a model that reads the column is bound to."""
+        return definition(column, self.policy.models, self._version, {**self.prints, **self.bound})
 
     def _ensemble(self, name: str, spec: ModelSpec) -> EnsemblePlan | None:
         how = "mean" if spec.mean else "max" if spec.max else "weighted"

@@ -12,6 +12,7 @@ import pytest
 from models.registry import StoredModel
 from models.shelf import Shelf
 from operators.act import Actor
+from operators.plan import Program
 from operators.scoring import Scores
 from operators.timeline import BEGUN
 from schemas.manifest import ModelInput
@@ -193,6 +194,24 @@ def test_a_stack_over_a_version_refuses_another(tmp_path: Path) -> None:
     put(world.root, logistic([1.0]), "stack", [ModelInput(name="fraud", fingerprint="model:fraud@1")])
     with pytest.raises(PolicyError, match="model stack: input fraud is not what version 1 was trained on"):
         world.program()
+
+
+def test_a_stack_over_what_is_derived_from_a_score_is_bound_to_the_version_behind_it(tmp_path: Path) -> None:
+    plain = World(tmp_path / "r")
+    plain.fraud()
+    plain.fraud(bias=-5.0)
+
+    def program(version: int, **more: Any) -> Program:
+        models = {"fraud": {"version": version}, **more}
+        rules = {"x": rule(f"{next(iter(more), 'twice')} > 0.5")}
+        return World(tmp_path / "r", models=models, rules=rules, parts={"derive": {"twice": "2 * fraud"}}).program()
+
+    assert program(1).prints["twice"] != program(2).prints["twice"]
+    put(plain.root, logistic([1.0]), "stack", [ModelInput(name="twice", fingerprint=program(1).prints["twice"])])
+    stack = {"version": 1, "inputs": ["twice"]}
+    assert program(1, stack=stack).rules[0].models == ("stack", "fraud")
+    with pytest.raises(PolicyError, match="model stack: input twice is not what version 1 was trained on"):
+        program(2, stack=stack)
 
 
 def test_explanations_stand_in_verdicts_of_hits_only_and_never_hold_a_text(tmp_path: Path) -> None:
