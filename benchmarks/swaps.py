@@ -1,6 +1,6 @@
 """Whether a Flink job notices that its model is changed: latency and scores while versions are published.
 
-    python benchmarks/swaps.py [--rate 2000] [--swaps 20] [--warm 20] [--before 30]
+    python benchmarks/swaps.py [--rate 2000] [--swaps 20] [--warm 60] [--before 30]
 
 Starts a broker and a cluster of one TaskManager of its own, and a job with --delivery at-least-once over the benchmark's
 policy and a model, which writes a verdict for each event. Events come at a steady rate. After a while without a change,
@@ -26,6 +26,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +90,13 @@ def add_versions(folder: Path, versions: int) -> Path:
 
 @dataclass
 class Load:
-    """Events at a steady rate, until `stop` is set. `amounts` by number of the event, as they are sent."""
+    """Events at a steady rate, what is due every 5 ms, until `stop` is set. `sent`: how many."""
 
     kafka: str
     topic: str
     file: Path
     rate: int
-    amounts: list[float] = field(default_factory=list)
+    sent: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
     short: bool = False
@@ -104,12 +105,13 @@ class Load:
     def run(self) -> None:
         with producer(self.kafka) as client, self.file.open("rb") as lines:
             began = time.monotonic()
-            for number, line in enumerate(lines):
-                time.sleep(max(0.0, began + number / self.rate - time.monotonic()))
+            for line in lines:
+                while self.sent > (time.monotonic() - began) * self.rate:
+                    time.sleep(0.005)
                 if self.stop.is_set():
                     break
-                self.amounts.append(float(orjson.loads(line)["amount"]))
                 client.send(self.topic, value=line.rstrip(b"\n"))
+                self.sent += 1
         self.short = not self.stop.is_set()
         self.done.set()
 
@@ -217,27 +219,36 @@ def measure(
             ("during", swapping.began_ms, swapping.ended_ms),
         )
     }
-    return Result(times["before"], times["during"], swaps, len(seen), *faults(list(seen.values()), load, moments))
+    with file.open("rb") as lines:
+        amounts = [float(orjson.loads(line)["amount"]) for line in islice(lines, load.sent)]
+    return Result(times["before"], times["during"], swaps, len(seen), *faults(list(seen.values()), amounts, moments))
 
 
 def read_verdicts(kafka: str, topic: str, load: Load) -> dict[int, Seen]:
-    """The verdict of each event, by its number, when all that were sent have one."""
+    """The verdict of each event, by its number, when all that were sent have one. They are looked into when all are there: no
+    event shall wait for that."""
     from kafka import TopicPartition
 
-    seen: dict[int, Seen] = {}
+    found: list[tuple[float, bytes]] = []
     deadline = math.inf
     with reader(kafka, fetch_max_wait_ms=5) as consumer:
         partition = TopicPartition(topic, 0)
         consumer.assign([partition])
         consumer.seek_to_beginning(partition)
-        while not load.done.is_set() or len(seen) < len(load.amounts):
-            for record in consumer.poll(timeout_ms=50).get(partition, []):
-                one = _seen(orjson.loads(record.value), time.time() * 1000)
-                seen.setdefault(one.number, one)
+        while not load.done.is_set() or len(found) < load.sent:
+            records = consumer.poll(timeout_ms=50, max_records=10_000).get(partition, [])
+            now = time.time() * 1000
+            found += [(now, record.value) for record in records]
             if load.done.is_set():
                 deadline = min(deadline, time.monotonic() + 120)
             if time.monotonic() > deadline:
-                raise BenchmarkError(f"{len(seen)} of {len(load.amounts)} verdicts came")
+                raise BenchmarkError(f"{len(found)} of {load.sent} verdicts came")
+    seen: dict[int, Seen] = {}
+    for now, value in found:
+        one = _seen(orjson.loads(value), now)
+        seen.setdefault(one.number, one)
+    if len(seen) < load.sent:
+        raise BenchmarkError(f"{load.sent - len(seen)} of {load.sent} events have no verdict")
     return seen
 
 
@@ -268,10 +279,10 @@ def in_force(kafka: str, topic: str, swaps: int) -> list[int]:
     return moments
 
 
-def faults(seen: Sequence[Seen], load: Load, moments: Sequence[int]) -> tuple[int, int, int]:
+def faults(seen: Sequence[Seen], amounts: Sequence[float], moments: Sequence[int]) -> tuple[int, int, int]:
     """Events unscored, mixed and misplaced."""
     scored = [one for one in seen if one.score is not None]
-    mixed = sum(abs(one.score - score(load.amounts[one.number], one.version)) > 2e-6 for one in scored)  # type: ignore[operator]
+    mixed = sum(abs(one.score - score(amounts[one.number], one.version)) > 2e-6 for one in scored)  # type: ignore[operator]
     misplaced = sum(one.version != 1 + bisect_right(moments, one.ingest_ms) for one in scored)
     return len(seen) - len(scored), mixed, misplaced
 
@@ -280,7 +291,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=int, default=2_000, help="events a second")
     parser.add_argument("--swaps", type=int, default=20)
-    parser.add_argument("--warm", type=float, default=20, help="seconds that are not counted")
+    parser.add_argument("--warm", type=float, default=60, help="seconds that are not counted")
     parser.add_argument("--before", type=float, default=30, help="seconds before the first swap that are counted")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="watchgate-benchmark-"))
