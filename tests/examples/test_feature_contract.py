@@ -1,12 +1,13 @@
 """docs/features.md is true: its tables are streams of events with the answer that each event gets.
 
 A section has one `yaml` block with `features:` and tables. A column in bold is an answer, the others are what the
-event has; an empty cell is NULL.
+event has; an empty cell is NULL. A row that has `times` is that many events, a minute apart, of which the last is answered.
 """
 
 import json
 import math
 import re
+from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
@@ -32,6 +33,8 @@ def cells(line):
 
 
 def instant(text):
+    if "T" in text:
+        return text
     day, _, clock = text.rpartition(" ")
     return f"2026-03-{day or '02'}T{clock}:00Z"
 
@@ -49,6 +52,17 @@ def streams(body):
         answers = [name for name in names if name.startswith("**")]
         if answers:
             yield [name for name in names if name not in answers], answers, rows
+
+
+def events_of(rows):
+    """The events of a table, and for each row which of them is answered."""
+    events, answered = [], []
+    for row in rows:
+        first = datetime.fromisoformat(instant(row["at"]))
+        times = [first + timedelta(minutes=n) for n in range(int(row.pop("times", 1)))]
+        events += [row | {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ")} for time in times]
+        answered.append(len(events) - 1)
+    return events, answered
 
 
 def record(number, rows, inputs):
@@ -74,13 +88,15 @@ def test_every_event_sees_what_the_table_says(title, page, tmp_path):
     body = sections(page)[title]
     (tmp_path / "policy.yaml").write_text(policy + BLOCK.search(body)[1], encoding="utf-8")
     for inputs, answers, rows in streams(body):
-        records = [record(number, rows, inputs) for number in range(len(rows))]
+        events, answered = events_of(rows)
+        inputs = [name for name in inputs if name != "times"]
+        records = [record(number, events, inputs) for number in range(len(events))]
         (tmp_path / "events.jsonl").write_text("\n".join(records) + "\n", encoding="utf-8")
         write_labels(body, rows, tmp_path)
         seen = features(tmp_path)
         for number, row in enumerate(rows):
             for name in answers:
-                got, says = seen[f"e{number}"][name.strip("*")], row[name]
+                got, says = seen[f"e{answered[number]}"][name.strip("*")], row.get(name, "")
                 same = (
                     got is None
                     if says == ""
