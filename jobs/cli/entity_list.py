@@ -1,6 +1,7 @@
 """watchgate list: who is on a list, as records of the lists topic."""
 
 import getpass
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +13,13 @@ from rich.table import Table
 
 from integration.kafka.address import KafkaPlace, is_kafka, kafka_place
 from integration.kafka.member_topic import follow_members, write_members
+from integration.kafka.properties import ClientProperties
 from integration.list_files import read_list
 from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
 from jobs.cli.shared import CommandError, mendable, parse_time
 from schemas.cloudevents import iso
 from schemas.members import Member, MemberError, member_key, parse_member
-from schemas.problem import BadValueError
+from schemas.problem import BadValueError, did_you_mean
 from schemas.words import check_name
 
 app = typer.Typer(help="Put entities on lists and take them off, while jobs run.", no_args_is_help=True)
@@ -47,14 +49,27 @@ def add(
     client_properties: Properties = None,
 ) -> None:
     """Put entities on a list; one that is on it gets the new time, who and why."""
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    until_ms = None if until is None else parse_time(until)
+    if until_ms is not None and until_ms <= now_ms:
+        raise CommandError(
+            f"error: --until {until} is over: name a later time, or take them off with: watchgate list remove"
+        )
     value = {
-        "until": None if until is None else iso(parse_time(until)),
+        "until": None if until_ms is None else iso(until_ms),
         "by": by or getpass.getuser(),
         "reason": reason,
-        "at": iso(int(datetime.now(UTC).timestamp() * 1000)),
+        "at": iso(now_ms),
     }
-    count = _write(name, entities, file, lists, orjson.dumps(value), client_properties)
-    print(f"{count:,} on list {name}" + (f" until {value['until']}" if until else ""))
+    given, before = _write(name, entities, file, lists, orjson.dumps(value), client_properties)
+    print(f"{len(given):,} on list {name}" + (f" until {value['until']}" if until else ""))
+    if name not in before:
+        others = f" (there are records of {', '.join(sorted(before)[:5])})" if before else ""
+        print(
+            f"note: list {name} had no record yet{others}; a job whose policy has no list of that name refuses these, and its "
+            "status topic says so: list_rejected",
+            file=sys.stderr,
+        )
 
 
 @app.command(epilog="Example: `watchgate list remove vip u17 --lists kafka://127.0.0.1:9092/shop.lists`")
@@ -67,8 +82,13 @@ def remove(
     client_properties: Properties = None,
 ) -> None:
     """Take entities off a list. One that stands in the policy's list file too stays until it is taken out there."""
-    count = _write(name, entities, file, lists, None, client_properties)
-    print(f"{count:,} off list {name}")
+    given, before = _write(name, entities, file, lists, None, client_properties)
+    absent = [entity for entity in given if entity not in before.get(name, {})]
+    more = ", ..." if len(absent) > 5 else ""
+    print(
+        f"{len(given) - len(absent):,} off list {name}"
+        + (f"; by its records not on it: {', '.join(absent[:5])}{more}" if absent else "")
+    )
 
 
 @app.command(epilog="Example: `watchgate list show vip --lists kafka://127.0.0.1:9092/shop.lists`")
@@ -81,22 +101,9 @@ def show(
 ) -> None:
     """Show who is on a list by the lists topic, until when, by whom and why. Exit 1 if no one that was asked for is."""
     _checked(name)
-    members: dict[str, Member] = {}
     with mendable(), kafka_errors():
-        topic = follow_members(_place(lists), load_properties(client_properties))
-        try:
-            records = topic.read_to_end()
-        finally:
-            topic.close()
-    for record in records:
-        try:
-            found = parse_member(record.key, record.value)
-        except MemberError:
-            continue  # a job says what is wrong with it
-        if found.list == name:
-            members.pop(found.entity, None)
-            if found.member is not None:
-                members[found.entity] = found.member
+        known = _members(lists, load_properties(client_properties))
+    members = known.get(name, {})
     wanted = [entity for entity in (sorted(entities) if entities else sorted(members)) if entity in members]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("entity", "until", "by", "reason"):
@@ -107,9 +114,30 @@ def show(
         table.add_row(*("".join(c if c.isprintable() else "\ufffd" for c in cell) for cell in cells))
     if wanted:
         Console(highlight=False, markup=False, soft_wrap=True).print(table)
-    print(f"{len(wanted):,} on list {name}")
+    hint = did_you_mean(name, known) if name not in known else None
+    print(f"{len(wanted):,} on list {name}" + (f"; {hint}" if hint else ""))
     if entities and not wanted:
         raise typer.Exit(1)
+
+
+def _members(lists: str, properties: ClientProperties | None) -> dict[str, dict[str, Member]]:
+    """Who is on each list that the topic has a record of."""
+    topic = follow_members(_place(lists), properties)
+    try:
+        records = topic.read_to_end()
+    finally:
+        topic.close()
+    known: dict[str, dict[str, Member]] = {}
+    for record in records:
+        try:
+            found = parse_member(record.key, record.value)
+        except MemberError:
+            continue  # a job says what is wrong with it
+        members = known.setdefault(found.list, {})
+        members.pop(found.entity, None)
+        if found.member is not None:
+            members[found.entity] = found.member
+    return known
 
 
 def _write(
@@ -119,17 +147,22 @@ def _write(
     lists: str,
     value: bytes | None,
     client_properties: Path | None,
-) -> int:
+) -> tuple[list[str], dict[str, dict[str, Member]]]:
+    """The entities that a record was written for, and who was on which list before."""
     _checked(name)
     with mendable(), kafka_errors():
         given = [*(entities or ()), *(entity for (entity,) in (read_list(file, name, 1) if file else ()))]
         if not given:
             raise CommandError(f"error: who? Name entities, or a file of them with --file, for list {name}.")
+        given = list(dict.fromkeys(given))
         try:
-            keys = [member_key(name, entity) for entity in dict.fromkeys(given)]
+            keys = [member_key(name, entity) for entity in given]
         except MemberError as error:
             raise CommandError(f"error: {error}") from None
-        return write_members(_place(lists), ((key, value) for key in keys), load_properties(client_properties))
+        properties = load_properties(client_properties)
+        before = _members(lists, properties)
+        write_members(_place(lists), ((key, value) for key in keys), properties)
+    return given, before
 
 
 def _checked(name: str) -> None:

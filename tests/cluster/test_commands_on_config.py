@@ -169,7 +169,19 @@ def test_lists_change_while_the_job_runs(broker: Broker, prefix: str, tmp_path: 
         assert protected("g", "u9")
         time.sleep(3)
         assert not protected("h", "u9")
-        assert run_command("list", "add", "vipp", "u9", "--lists", lists).status == 0
+        typo = run_command("list", "add", "vipp", "u9", "--lists", lists)
+        assert typo.status == 0 and typo.out.endswith("1 on list vipp\n")  # the job beside writes its log there
+        assert typo.err.endswith(
+            "note: list vipp had no record yet (there are records of vip); a job whose policy has no list of that name refuses "
+            "these, and its status topic says so: list_rejected\n"
+        )
+        assert run_command("list", "show", "vio", "--lists", lists).out.endswith("0 on list vio; did you mean `vip`?\n")
+        over = run_command("list", "add", "vip", "u9", "--lists", lists, "--until", "2020-12-31T00:00:00Z")
+        assert over.status == 2 and over.err.endswith(
+            "error: --until 2020-12-31T00:00:00Z is over: name a later time, or take them off with: watchgate list remove\n"
+        )
+        gone = run_command("list", "remove", "vip", "nosuch", "--lists", lists)
+        assert gone.out.endswith("0 off list vip; by its records not on it: nosuch\n")
         world.send(kafka, f"{prefix}.lists", [b"not json"])
         until(lambda: world.kinds(world.outputs(kafka, prefix)["status"]).count("list_rejected") == 2)
     said = [d["message"] for _, d in world.outputs(kafka, prefix)["status"]]
