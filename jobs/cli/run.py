@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -159,17 +160,24 @@ def command(
         sys.exit(stop.status)
 
 
+_TWICE_S = 2.0
+
+
 class _StopSignal:
-    """Ctrl-C and SIGTERM end a run after the batch at hand; a second one ends it at once."""
+    """Ctrl-C and SIGTERM end a run after the batch at hand; one more, two seconds later or after that, ends it at once."""
 
     def __init__(self) -> None:
         self.status = 0
+        self.first_s = 0.0
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.status = 128 + number
-        signal.signal(number, signal.SIG_DFL)
+        if not self.status:
+            self.status, self.first_s = 128 + number, time.monotonic()
+        elif time.monotonic() - self.first_s >= _TWICE_S:  # supervisors tell a process and its group, which is one wish
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
 
     def asked(self) -> bool:
         return self.status != 0
