@@ -34,7 +34,7 @@ def shadow_lines(config: KafkaPlace, rule: str | None, properties: ClientPropert
 
 
 def _newest(brokers: str, topic: str, properties: ClientProperties | None) -> list[dict[str, Any]]:
-    """The documents of the last day."""
+    """The documents of the last day, each once: with at-least-once delivery some are there twice."""
     from kafka import TopicPartition
 
     with reader(brokers, properties) as consumer:
@@ -47,10 +47,11 @@ def _newest(brokers: str, topic: str, properties: ClientProperties | None) -> li
         for partition in partitions:
             first = since[partition].offset if since.get(partition) else ends[partition]
             consumer.seek(partition, max(first, ends[partition] - _MOST // len(partitions)))
-        found = []
+        found: dict[str, dict[str, Any]] = {}
         while any(consumer.position(partition) < end for partition, end in ends.items()):
             polled = consumer.poll(timeout_ms=2_000)
             if not polled:
                 break
-            found += [orjson.loads(record.value) for records in polled.values() for record in records]
-    return found
+            documents = (orjson.loads(record.value) for records in polled.values() for record in records)
+            found |= {document["ce_id"]: document for document in documents}
+    return list(found.values())
