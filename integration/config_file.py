@@ -80,7 +80,11 @@ class ConfigFile:
 def append(path: Path, record: Mapping[str, object]) -> None:
     """Adds a record in one durable write, and names the timeline first when the file is new."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.exists():
+            raise ConfigFileError(
+                f"config file {path} cannot be written: there is no folder {path.parent}. Nothing was recorded. Check "
+                "--config, or make the folder."
+            )
         handle = _locked(path)
         try:
             size = os.fstat(handle).st_size

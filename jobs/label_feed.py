@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from integration.kafka.address import is_kafka
+from integration.kafka.client import KafkaError
 from integration.sources import Chunk, SourceError, open_source
 from jobs.engine import EngineError
 from operators.batch import DeadRecord
@@ -41,7 +42,11 @@ class LabelFeed:
         self, path: str, program: Program, position: dict[str, Any] | None, horizon_ms: int | None, follow: bool = False
     ) -> None:
         """`horizon_ms`: no label is known after it (None: no such bound). Raises SourceError where the file cannot be read."""
-        if is_kafka(path):
+        try:
+            topic = is_kafka(path)
+        except KafkaError as error:
+            raise SourceError(str(error)) from None
+        if topic:
             raise SourceError(
                 f"{path} cannot be read as labels: only a job on Flink reads a topic of them. Name one file here"
             )

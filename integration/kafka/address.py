@@ -1,10 +1,13 @@
 """Where something is in Kafka, as people write it: `kafka://HOST:PORT[,HOST:PORT]/NAME`."""
 
+import re
 from dataclasses import dataclass
 
 from integration.kafka.client import KafkaError, check_address
 
 SCHEME = "kafka://"
+_NEARLY = re.compile(r"\s*kafka:/*", re.IGNORECASE)
+_BROKERS = re.compile(r"[^/]+:\d+\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +19,23 @@ class KafkaPlace:
 
 
 def is_kafka(text: str) -> bool:
-    return text.startswith(SCHEME)
+    """Whether it is a place in Kafka, else it is a path.
+
+    Raises KafkaError for a path that begins like a place in Kafka: taken for a file, whoever wrote it would believe that
+    a job reads it.
+
+    >>> is_kafka("kafka://127.0.0.1:9092/shop.config"), is_kafka("config/modes.jsonl")
+    (True, False)
+    """
+    if text.startswith(SCHEME):
+        return True
+    nearly = _NEARLY.match(text)
+    if nearly or _BROKERS.fullmatch(text.split("/")[0]):
+        place = text[nearly.end() :] if nearly else text.strip()
+        raise KafkaError(
+            f"{text} is neither a place in Kafka nor clearly a file: write {SCHEME}{place} for Kafka, ./{text} for a file."
+        )
+    return False
 
 
 def kafka_place(text: str, what: str) -> KafkaPlace:

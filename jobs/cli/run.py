@@ -100,7 +100,9 @@ def command(
         interval = parse_duration(checkpoint_interval)
     except ValueError as error:
         raise CommandError(f"error: --checkpoint-interval: {error}") from None
-    if state is None and is_kafka(output):
+    with kafka_errors():
+        in_topics = is_kafka(output)
+    if state is None and in_topics:
         raise CommandError("error: --output is in Kafka, so --state has to name a folder for the state of this job.")
     if os.access(input, os.X_OK) and Path(input).is_dir() and Path(input).resolve() == Path(output).resolve():
         raise CommandError(

@@ -722,7 +722,7 @@ def test_mode_set_says_where_it_cannot_write(shop: Shop) -> None:
     (shop.folder / "file").touch()
     log = shop.folder / "file" / "config.jsonl"
     assert error_of(shop, "mode", "set", "burst", "off", "--reason", "r", "--config", log) == (
-        f"error: config file {log} cannot be written: File exists. Nothing was recorded. "
+        f"error: config file {log} cannot be written: Not a directory. Nothing was recorded. "
         "Name a file that can be written with --config."
     )
 
@@ -860,3 +860,42 @@ def test_features_to_a_place_that_cannot_be_written(shop: Shop) -> None:
         "error: there is no file"
     )
     assert not list(shop.folder.glob("f.parquet*"))
+
+
+# places
+
+
+@pytest.mark.parametrize("place", ["kafka:/h:1/shop.config", "Kafka://h:1/shop.config", "h:1/shop.config"])
+def test_a_mistyped_place_in_kafka_never_becomes_a_file(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.chdir(shop.folder)
+    events = shop.write(crowd(5))
+    there = {*shop.folder.rglob("*")}
+    run = ("run", shop.policy, "--input", events, "--output", "out")
+    for command in (
+        ("mode", "set", "*", "shadow", "--reason", "r", "--config", place),
+        ("mode", "list", shop.policy, "--config", place),
+        ("publish", shop.policy, "--reason", "r", "--yes", "--config", place),
+        ("list", "add", "vip", "u1", "--lists", place),
+        (*run, "--config", place),
+        (*run, "--lists", place),
+        (*run, "--labels", place),
+        ("rules", "explain", shop.policy, "burst", "--event", "e", "--input", events, "--labels", place),
+        ("run", shop.policy, "--input", place, "--output", "out"),
+        ("run", shop.policy, "--input", events, "--output", place),
+    ):
+        assert error_of(shop, *command) == (
+            f"error: {place} is neither a place in Kafka nor clearly a file: write kafka://h:1/shop.config for Kafka, "
+            f"./{place} for a file."
+        )
+    assert {*shop.folder.rglob("*")} == there
+
+
+def test_a_config_log_in_a_folder_that_is_not_there_is_not_made(shop: Shop) -> None:
+    log = shop.folder / "no" / "modes.jsonl"
+    assert error_of(shop, "mode", "set", "*", "shadow", "--reason", "r", "--config", log) == (
+        f"error: config file {log} cannot be written: there is no folder {log.parent}. Nothing was recorded. Check "
+        "--config, or make the folder."
+    )
+    assert not log.parent.exists()

@@ -8,7 +8,7 @@ import pytest
 
 import integration.kafka.address
 import integration.kafka.merging
-from integration.kafka.address import kafka_place
+from integration.kafka.address import is_kafka, kafka_place
 from integration.kafka.client import KafkaError
 from integration.kafka.merging import Merged
 from jobs.pending import Pending, decode, encode
@@ -51,6 +51,33 @@ def test_what_is_no_place(text: str, what: str, error: str) -> None:
     with pytest.raises(KafkaError) as caught:
         kafka_place(text, what)
     assert str(caught.value) == error
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("kafka:/h:9092/shop.config", "kafka://h:9092/shop.config"),
+        ("Kafka://h:9092/shop.config", "kafka://h:9092/shop.config"),
+        (" kafka://h:9092/shop.config", "kafka://h:9092/shop.config"),
+        ("kafka:h:9092/shop.config", "kafka://h:9092/shop.config"),
+        ("h:9092/shop.config", "kafka://h:9092/shop.config"),
+        ("h:9092,i:9092/shop", "kafka://h:9092,i:9092/shop"),
+        ("[::1]:9092/shop", "kafka://[::1]:9092/shop"),
+    ],
+)
+def test_what_is_nearly_a_place_is_not_taken_for_a_file(text: str, place: str) -> None:
+    with pytest.raises(KafkaError) as caught:
+        is_kafka(text)
+    assert str(caught.value) == (
+        f"{text} is neither a place in Kafka nor clearly a file: write {place} for Kafka, ./{text} for a file."
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["modes.jsonl", "kafka/modes.jsonl", "./h:9092/modes.jsonl", "/a/h:9092/modes", "-", "", "a:b/c"]
+)
+def test_what_is_a_file(text: str) -> None:
+    assert not is_kafka(text)
 
 
 def test_an_empty_prefix() -> None:
