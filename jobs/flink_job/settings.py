@@ -28,6 +28,10 @@ DEFAULTS = {
     # With equal sizes the source waits while a bundle is worked on.
     "python.fn-execution.bundle.size": str(4 * _BATCH),
     "execution.buffer-timeout.interval": "5 ms",
+    # Flink's own would let a job that was restarted ten times within an hour wait for a minute, and events with it.
+    "restart-strategy.type": "exponential-delay",
+    "restart-strategy.exponential-delay.max-backoff": "10 s",
+    "restart-strategy.exponential-delay.reset-backoff-threshold": "10 min",
     # Watermarks only tell what can be swept. A partition without records does not hold them back for longer.
     "pipeline.auto-watermark-interval": "1 s",
     "table.exec.source.idle-timeout": "1 min",
