@@ -45,6 +45,12 @@ class DeadRecord:
     ingest_ms: int | None = None
 
 
+def tombstone(origin: Origin, ingest_ms: int) -> DeadRecord:
+    """A record without a value: to Kafka it takes back what was written under its key before."""
+    detail, hint = "the record has no value (a tombstone)", "fix the producer: an event cannot be taken back by its key"
+    return DeadRecord(origin, "decode", "tombstone", None, detail, hint, b"", ingest_ms=ingest_ms)
+
+
 @dataclass(slots=True)
 class Batch:
     """Decoded events in arrival order."""

@@ -17,7 +17,7 @@ from integration.kafka.existing import events_spec, existing_topics
 from integration.kafka.merging import Merged
 from integration.kafka.properties import ClientProperties
 from integration.sources.chunk import Chunk
-from operators.batch import DeadRecord, Origin
+from operators.batch import Origin, tombstone
 
 _POLL_MS = 100
 _FETCH_BYTES = 4 << 20
@@ -29,8 +29,6 @@ _LOOK_S = 5.0
 _GONE_S = 15.0
 """A broker that has just started may not know its topics yet."""
 _BROKER_TIME = 1
-_NO_VALUE = "the record has no value (a tombstone)"
-_NO_VALUE_HINT = "fix the producer: an event cannot be taken back by its key"
 
 
 class KafkaEvents:
@@ -165,7 +163,11 @@ class KafkaEvents:
             self._offsets[n] = record.offset + 1
         if self.broker_time:
             _check_times(records)
-        dead = [self._tombstone(record) for record in records if record.value is None]
+        dead = [
+            tombstone(Origin(self.name, record.partition, record.offset), record.timestamp)
+            for record in records
+            if record.value is None
+        ]
         kept = [record for record in records if record.value is not None] if dead else records
         names = sorted({n for n, _ in taken})
         place = {n: i for i, n in enumerate(names)}
@@ -178,12 +180,6 @@ class KafkaEvents:
             [record.value for record in kept],
             dead=dead,
             ingest=np.array([record.timestamp for record in kept], dtype=np.int64),
-        )
-
-    def _tombstone(self, record: Any) -> DeadRecord:
-        origin = Origin(self.name, record.partition, record.offset)
-        return DeadRecord(
-            origin, "decode", "tombstone", None, _NO_VALUE, _NO_VALUE_HINT, b"", ingest_ms=record.timestamp
         )
 
     # partitions

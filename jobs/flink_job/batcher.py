@@ -15,7 +15,7 @@ from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.meters import Meters
 from jobs.flink_job.packet_function import PacketFunction, in_first_row, milliseconds
 from jobs.flink_job.packets import PAYLOAD, Arrived
-from operators.batch import DeadRecord, Origin
+from operators.batch import DeadRecord, Origin, tombstone
 from operators.clock import AHEAD_MS, Mask, RunningClock
 from operators.decode import Decoder, Sources, decode_records
 from operators.decode_parse import too_large
@@ -76,13 +76,17 @@ class Batcher(PacketFunction):
         found, index = np.unique(origin.astype(np.int64), return_inverse=True)
         names = tuple((self.job.events[number // SOURCE], number % SOURCE) for number in found.tolist())
         shortened = np.array([note is not None for note in notes], dtype=np.bool_)
+        absent = shortened | np.array([record is None for record in records], dtype=np.bool_)
         dead = []
-        for row in np.flatnonzero(shortened).tolist():
+        for row in np.flatnonzero(absent).tolist():
             topic, partition = names[index[row]]
             place = Origin(topic, partition, int(offset[row]))
-            dead.append(shortened_letter(self.program.name, place, notes[row], self.decoder.max_record_bytes))
-        keep = np.flatnonzero(~shortened)
-        whole = [record or b"" for record in records[keep]]
+            if shortened[row]:
+                dead.append(shortened_letter(self.program.name, place, notes[row], self.decoder.max_record_bytes))
+            else:
+                dead.append(dead_letter(self.program.name, tombstone(place, int(ingest[row]))))
+        keep = np.flatnonzero(~absent)
+        whole = list(records[keep])
         sources = Sources(names, index[keep].astype(np.uint32))
         decoded = decode_records(whole, offset[keep].astype(np.int64), sources, self.decoder, ingest[keep])
         if self.program.bounded or self.decoder.hashes:  # else nothing after this refuses a record

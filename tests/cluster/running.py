@@ -27,11 +27,11 @@ from jobs.entity_lists import EntityLists, read_lists
 from jobs.flink_job.list_feed import read_batch
 from jobs.flink_job.programs import Programs
 from jobs.label_feed import LabelFeed
-from operators.decode import Decoder, decode_records
 from operators.judge import Emit
 from operators.members import Members
 from operators.store import MemoryState
 from tests.e2e.conftest import Json, crowd, spoiled
+from tests.records import decoded
 
 ROOT = Path(__file__).parents[2]
 DATA = ("verdicts", "verdicts.shadow", "enforcement", "enforcement.shadow", "deadletter")
@@ -115,8 +115,8 @@ class Running:
         )
         lists, members = EntityLists(program, state, read_lists(program, self.policy.parent)), Members()
         lists.load(engine)
-        topic = read_all(self.broker, [f"{self.prefix}.lists"])
-        for each in read_batch(program, ((r.key, r.value, 0, r.offset, r.timestamp) for r in topic)).records:
+        listed = read_all(self.broker, [f"{self.prefix}.lists"])
+        for each in read_batch(program, ((r.key, r.value, 0, r.offset, r.timestamp) for r in listed)).records:
             entry = each.entry
             members.offer(each.appended_ms, entry.list, entry.key, entry.until_ms, entry.on)
         engine.follow_members(members, lists.holds)
@@ -129,16 +129,10 @@ class Running:
             engine.labels = LabelFeed(str(file), program, None, None)
         for at, record in self.records("config")[1:]:
             engine.timeline.offer(record, at)
-        records = self.records("events")
-        values = [value for _, value in records]
-        decoded = decode_records(
-            values,
-            np.arange(len(values)),
-            (f"{self.prefix}.events", 0),
-            Decoder(program.policy),
-            np.array([at for at, _ in records], dtype=np.int64),
-        )
-        outcome = engine.process(decoded, np.empty(0, np.int64), values.__getitem__)
+        topic = f"{self.prefix}.events"
+        records = [(record.timestamp, record.value) for record in read_all(self.broker, [topic])]
+        found, values, broken = decoded(records, topic, program.policy)
+        outcome = engine.process(found, np.empty(0, np.int64), values.__getitem__, broken)
         self.turned = [d for d in outcome.documents.get("status", []) if d["kind"] == "lists_changed"]
         return {topic: {str(d["ce_id"]): d for d in outcome.documents.get(topic, [])} for topic in DATA}
 

@@ -17,12 +17,12 @@ from jobs.flink_job.list_feed import read_batch
 from jobs.flink_job.lists import read_members
 from jobs.flink_job.programs import Programs
 from jobs.flink_job.record_batcher import Given
-from operators.decode import Decoder, decode_records
 from operators.members import Members
 from operators.store import MemoryState
 from schemas.cloudevents import iso
 from tests.e2e.conftest import POLICY, START, crowd, post, spoiled
 from tests.flink_job.chain import Chain, Record
+from tests.records import decoded
 
 Json = dict[str, Any]
 CALIBRATED = """
@@ -78,15 +78,14 @@ def outcome(
         members.offer(record.appended_ms, entry.list, entry.key, entry.until_ms, entry.on)
     engine.follow_members(members, lists.holds)
     engine.offer_config(config)
-    values = [value or b"" for _, value in records]
-    times = np.array([at for at, _ in records], dtype=np.int64)
-    decoded = decode_records(values, np.arange(len(values)), ("t.events", 0), Decoder(program.policy), times)
-    return engine.process(decoded, np.empty(0, np.int64), values.__getitem__).documents
+    found, values, broken = decoded(records, "t.events", program.policy)
+    return engine.process(found, np.empty(0, np.int64), values.__getitem__, broken).documents
 
 
 @pytest.mark.parametrize("size", [37, 400, 4_096])
 def test_answers_are_those_of_the_embedded_engine(folder: Path, size: int) -> None:
-    records = stream(900)
+    records: list[Any] = stream(900)
+    records[500:500] = [(records[500][0], None)]
     made = chain(folder)
     for start in range(0, len(records), size):
         made.feed(records[start : start + size])

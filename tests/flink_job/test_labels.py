@@ -13,10 +13,10 @@ from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.programs import Programs
 from jobs.flink_job.record_batcher import Given
 from jobs.label_feed import LabelFeed
-from operators.decode import Decoder, decode_records
 from operators.store import MemoryState
 from schemas.cloudevents import iso
 from tests.flink_job.chain import Chain, Record
+from tests.records import decoded
 
 Json = dict[str, Any]
 START = 1_772_431_200_000
@@ -90,10 +90,8 @@ def embedded(records: list[Record], labels: list[Json], folder: Path, size: int 
     programs = Programs(POLICY, "shop", None)
     engine = Engine(programs.base, MemoryState(), programs.policies.of_document, timeline_id="line", emit="all")
     engine.labels = LabelFeed(str(file), programs.base, None, None)
-    values = [value or b"" for _, value in records]
-    times = np.array([at for at, _ in records], dtype=np.int64)
-    decoded = decode_records(values, np.arange(len(values)), ("t.events", 0), Decoder(programs.base.policy), times)
-    documents = engine.process(decoded, np.empty(0, np.int64), values.__getitem__).documents
+    found, values, broken = decoded(records, "t.events", programs.base.policy)
+    documents = engine.process(found, np.empty(0, np.int64), values.__getitem__, broken).documents
     engine.seen = features(documents)  # type: ignore[attr-defined]
     return engine
 
