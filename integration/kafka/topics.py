@@ -70,7 +70,7 @@ TOPICS = (EVENTS, *OUTPUTS, CONFIG, LISTS, LABELS)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What is not as it must be, and the command or step that repairs it."""
+    """What is not as it must be, and the command or step that repairs it; none where a repair would spoil the topic."""
 
     topic: str
     what: str
@@ -78,7 +78,7 @@ class Difference:
     missing: bool = False
 
     def __str__(self) -> str:
-        return f"{self.topic}: {self.what}\n  repair: {self.repair}"
+        return f"{self.topic}: {self.what}" + (f"\n  repair: {self.repair}" if self.repair else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,28 @@ def broker_settings(kafka: str, properties: ClientProperties | None = None) -> d
         return {key: entry["value"] for key, entry in entries if entry["value"] is not None}
 
 
+def _mistaken(name: str, spec: TopicSpec) -> str | None:
+    """What is said of a topic with the name of another one of a job: to set it up as `spec` would spoil it, or make a wrong one.
+
+    Events may be in topics of any name.
+    """
+    called = [
+        each.name for each in TOPICS if name == each.name or name.endswith(tuple(f"{c}{each.name}" for c in ".-_"))
+    ]
+    if not called or spec.name in (EVENTS.name, *called):
+        return None
+    other = max(called, key=len)
+    meant = name.removesuffix(other) + spec.name
+    return f"{name} is {_a(other)} topic, not {_a(spec.name)} topic; did you mean {meant}?"
+
+
+def _a(name: str) -> str:
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
 def _make(kafka: str, name: str, spec: TopicSpec) -> str:
+    if mistaken := _mistaken(name, spec):
+        return mistaken
     if name.endswith(spec.name):
         prefix = name.removesuffix(spec.name).rstrip(".")
         return f"watchgate topics create --kafka {kafka}" + (f" --prefix {prefix}" if prefix else "")
@@ -255,4 +276,6 @@ def _differences(admin: "KafkaAdminClient", kafka: str, name: str, spec: TopicSp
     if spec.partitions and partitions != spec.partitions:
         what = f"it has {partitions} partitions, it must have {spec.partitions}: {spec.why}."
         found.append(Difference(name, what, "partitions cannot be taken away: make a new topic, with another --prefix"))
+    if found and (mistaken := _mistaken(name, spec)):
+        return [Difference(name, mistaken, repair="")]
     return found

@@ -1,10 +1,14 @@
 """What doctor says of settings, and how records are shown by tail."""
 
+from contextlib import nullcontext
+from typing import Any
+
 import orjson
 import pytest
 
 from integration.checks import check_kafka, check_machine, offsets_retention, transaction_timeout
-from integration.kafka.topics import CONFIG, EVENTS, TOPICS, job_topics
+from integration.kafka import topics
+from integration.kafka.topics import CONFIG, EVENTS, LISTS, TOPICS, TopicSpec, check_topics, job_topics
 from jobs.cli.tail import shown
 from operators.documents import status
 from schemas.cloudevents import TYPES
@@ -58,6 +62,49 @@ def test_the_settings_that_answers_depend_on() -> None:
     assert required["config"]["retention.ms"] == "-1" and CONFIG.partitions == 1
     assert required["lists"]["cleanup.policy"] == "compact"
     assert required["verdicts"] == {}
+
+
+class _Admin:
+    """A cluster of topics of one partition with no settings."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def list_topics(self) -> list[str]:
+        return list(self.names)
+
+    def describe_configs(self, resources: list[Any], **_: str) -> dict[str, Any]:
+        return {"topic": {resource.name: {} for resource in resources}}
+
+    def describe_topics(self, names: list[str]) -> list[dict[str, Any]]:
+        return [{"name": name, "partitions": [0]} for name in names]
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize(
+    ("name", "spec", "said"),
+    [
+        ("shop.config", LISTS, "shop.config is a config topic, not a lists topic; did you mean shop.lists?"),
+        ("events", CONFIG, "events is an events topic, not a config topic; did you mean config?"),
+        ("shop-verdicts.shadow", CONFIG, "shop-verdicts.shadow is a verdicts.shadow topic, not a config topic; did you mean shop-config?"),
+    ],
+)  # fmt: skip
+def test_another_topic_of_the_job_is_not_to_be_repaired_into_this_one(
+    monkeypatch: pytest.MonkeyPatch, name: str, spec: TopicSpec, said: str, there: bool
+) -> None:
+    monkeypatch.setattr(topics, "admin_client", lambda *_: nullcontext(_Admin(*[name] * there)))
+    (found,) = check_topics("h:1", {name: spec})
+    assert str(found) == f"{name}: {said}" if there else f"{name}: it does not exist.\n  repair: {said}"
+
+
+@pytest.mark.parametrize(("name", "spec"), [("user.status", EVENTS), ("shop.config", CONFIG), ("preconfig", LISTS)])
+def test_a_topic_that_is_what_it_is_asked_for_is_told_its_repair(
+    monkeypatch: pytest.MonkeyPatch, name: str, spec: TopicSpec
+) -> None:
+    monkeypatch.setattr(topics, "admin_client", lambda *_: nullcontext(_Admin(name)))
+    found = check_topics("h:1", {name: spec})
+    assert len(found) == len(spec.required)
+    assert all(each.repair.startswith("python -m kafka.admin -b h:1 configs alter") for each in found)
 
 
 _RULE = {
