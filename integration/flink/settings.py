@@ -136,8 +136,6 @@ def _settings(folder: Path, ports: Ports) -> dict[str, str | int]:
         "high-availability.zookeeper.quorum": f"{_HOST}:{ports.zookeeper}",
         "high-availability.storageDir": (folder / "ha").as_uri(),
         "high-availability.zookeeper.client.session-timeout": 6000,
-        # A process that a busy machine held up for some seconds comes back to its session: no reason to start jobs anew.
-        "high-availability.zookeeper.client.tolerate-suspended-connections": "true",
         "classloader.parent-first-patterns.additional": "pemja.",
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
