@@ -169,16 +169,21 @@ def test_labels_that_were_not_known_stay_for_the_next_run(shop: Path) -> None:
     assert once == twice and len(once) > 20
 
 
+def last_line(shop: Path) -> str:
+    """What `watchgate features` says of the labels."""
+    done = run_command(
+        "features", str(shop / "policy.yaml"), "--input", str(shop / "events.jsonl"), "--labels", str(shop / "labels.jsonl"),
+        "--output", str(shop / "f.parquet"),
+    )  # fmt: skip
+    return done.out.splitlines()[-1]
+
+
 def test_the_table_says_what_became_of_the_labels(shop: Path) -> None:
     write_events(shop, [("1", START, START), ("1", START + 3 * HOUR, START + 3 * HOUR)])
     label = record(Label("1", "e0", "fraud", 1.0, START, START + HOUR))
     stranger = record(Label("9", "e9", "fraud", 1.0, START, START + HOUR))
     write_labels(shop, label, label, stranger, label | {"value": 0, "known_at": iso(START + 2 * HOUR)}, label)
-    done = run_command(
-        "features", str(shop / "policy.yaml"), "--input", str(shop / "events.jsonl"), "--labels", str(shop / "labels.jsonl"),
-        "--output", str(shop / "f.parquet"),
-    )  # fmt: skip
-    assert done.out.splitlines()[-1] == (
+    assert last_line(shop) == (
         "5 labels: 1 repeated, 1 corrected, 1 older than what was known, 1 of an entity that was not known"
     )
 
@@ -217,11 +222,7 @@ def test_labels_that_no_feature_can_count_are_counted_as_such(shop: Path) -> Non
     spam = label | {"name": "spam"}
     mended = labels[0] | {"keys": {"terminal": 1}, "known_at": iso(START + 2 * HOUR)}
     write_labels(shop, label, *labels, labels[0], spam, spam, spam | {"event_id": "e5", "keys": {}}, mended)
-    done = run_command(
-        "features", str(shop / "policy.yaml"), "--input", str(shop / "events.jsonl"), "--labels", str(shop / "labels.jsonl"),
-        "--output", str(shop / "f.parquet"),
-    )  # fmt: skip
-    assert done.out.splitlines()[-1] == (
+    assert last_line(shop) == (
         "9 labels: 2 repeated, 1 corrected, 3 of no entity that a feature reads, 2 of a name that no feature reads"
     )
     assert pl.read_parquet(shop / "f.parquet")["bad_1d"].to_list() == [0, 2]
