@@ -12,8 +12,8 @@ from schemas.duration import parse_duration
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """Durations in ms. `start` is earliest, latest or a time in ms; `jar` None: what Flink's lib has, else the one that pom.xml pins; `checkpoint_ms` None:
-    by delivery."""
+    """Durations in ms. `start` is earliest, latest or a time in ms; `jar` None: what Flink's lib has, else the one that pom.xml
+    pins; `checkpoint_ms` None: by delivery."""
 
     policy: Path
     kafka: str

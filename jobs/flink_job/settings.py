@@ -13,7 +13,7 @@ _BATCH = 16_384
 """Rows of a batch at most. Below that the time of a bundle decides: an event waits for up to twice as long."""
 _BUNDLE_MS = {"exactly-once": 200, "at-least-once": 60}
 """Larger batches cost less, and where output waits for a checkpoint nobody sees that it waits for its batch as well."""
-CHECKPOINT_MS = {"exactly-once": 2_000, "at-least-once": 30_000}
+_CHECKPOINT_MS = {"exactly-once": 2_000, "at-least-once": 30_000}
 """How often, unless it is said: what exactly-once delivery waits for. All else waits for as long as one is taken."""
 
 REQUIRED = {
@@ -61,7 +61,7 @@ def configure(
     """Sets what a job must have, and what nobody has set (`given`)."""
     configuration = Configuration()
     defaults = DEFAULTS | {"python.fn-execution.bundle.time": str(_BUNDLE_MS[delivery])}
-    interval = checkpoint_ms or CHECKPOINT_MS[delivery]
+    interval = checkpoint_ms or _CHECKPOINT_MS[delivery]
     for key, value in (defaults | REQUIRED | {"execution.checkpointing.interval": f"{interval} ms"}).items():
         if key not in given or key not in defaults:
             configuration.set_string(key, value)
