@@ -38,7 +38,7 @@ from generate import VARIANTS, write
 
 from integration.flink.cluster import Cluster, start_cluster
 from integration.flink.rest import FlinkApi
-from integration.jars import Jars, resolve_jars
+from integration.jars import resolve_jars
 from integration.kafka.broker import Broker, start_broker
 from integration.kafka.client import producer, reader
 from integration.kafka.topics import create_topics
@@ -80,7 +80,6 @@ class Place:
 
     broker: Broker
     cluster: Cluster
-    jars: Jars
 
     def flink_run(self, *arguments: str) -> str:
         """Submits a job, returns its id."""
@@ -95,28 +94,24 @@ class Place:
 def watchgate(place: Place, prefix: str, *more: str) -> str:
     script = str(HERE.parent / "jobs" / "flink.py")
     options = ["--policy", str(HERE / "policy.yaml"), "--kafka", place.broker.address, "--prefix", prefix, *more]
-    return place.flink_run("-py", script, *options, "--parallelism", "1", "--jar", str(place.jars.connector))
+    return place.flink_run("-py", script, *options, "--parallelism", "1")
 
 
 def java(place: Place, prefix: str) -> str:
     jar = compiled(place, Path(tempfile.gettempdir()))
-    connector = ["-C", place.jars.connector.as_uri()]
-    return place.flink_run(*connector, "-c", "Job", str(jar), place.broker.address, prefix)
+    return place.flink_run("-c", "Job", str(jar), place.broker.address, prefix)
 
 
 def peer(place: Place, prefix: str, script: str) -> str:
-    return place.flink_run(
-        "-py", str(HERE / "flink_peers" / script), str(place.jars.connector), place.broker.address, prefix
-    )
+    return place.flink_run("-py", str(HERE / "flink_peers" / script), place.broker.address, prefix)
 
 
 def compiled(place: Place, folder: Path) -> Path:
     """The jar of the Java job."""
     classes = Path(tempfile.mkdtemp(dir=folder))
-    lib = place.cluster.folder / "lib" / "*"
+    lib = str(place.cluster.folder / "lib" / "*")
     source = HERE / "java_job" / "Job.java"
-    path = f"{lib}:{place.jars.connector}"
-    subprocess.run(["javac", "-proc:none", "-cp", path, "-d", str(classes), str(source)], check=True)
+    subprocess.run(["javac", "-proc:none", "-cp", lib, "-d", str(classes), str(source)], check=True)
     jar = classes / "job.jar"
     subprocess.run(["jar", "cf", str(jar), "-C", str(classes), "."], check=True)
     return jar
@@ -184,9 +179,9 @@ def places(folder: Path, backend: str) -> Iterator[Place]:
         "metrics.fetcher.update-interval": "200",
         "taskmanager.memory.process.size": "3g",
     }
-    cluster = start_cluster(folder / backend, taskmanagers=1, settings=settings)
+    cluster = start_cluster(folder / backend, jars, taskmanagers=1, settings=settings)
     try:
-        yield Place(broker, cluster, jars)
+        yield Place(broker, cluster)
     finally:
         cluster.stop()
 

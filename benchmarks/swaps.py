@@ -191,7 +191,7 @@ def measure(
     options = ["--policy", str(policy), "--kafka", kafka, "--prefix", prefix, "--registry", str(registry)]
     options += ["--delivery", "at-least-once", "--emit", "all", "--parallelism", "1", "--name", prefix]
     script = str(HERE.parent / "jobs" / "flink.py")
-    job = place.flink_run("-py", script, *options, "--jar", str(place.jars.connector))
+    job = place.flink_run("-py", script, *options)
     api = FlinkApi(place.cluster.address)
     try:
         why = api.wait_started(job)

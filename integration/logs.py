@@ -1,6 +1,6 @@
 """structlog over stdlib logging: JSON lines on stderr, so that standard output stays a program's to read.
 
-What libraries log comes out as JSON too, from warnings on: kafka-python tells of every connection at level info.
+What libraries log comes out as JSON too. kafka-python tells of every connection at level info.
 """
 
 import logging
@@ -26,11 +26,16 @@ def configure_logs(level: str = "info") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    logging.getLogger("kafka").setLevel(logging.WARNING)
-    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # warns of every tenth of a second
+    quieten_kafka()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def quieten_kafka() -> None:
+    """kafka-python from warnings on."""
+    logging.getLogger("kafka").setLevel(logging.WARNING)
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # warns of every tenth of a second

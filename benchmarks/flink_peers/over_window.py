@@ -1,18 +1,16 @@
-"""Flink SQL: count and sum of the last minute by one entity kind. Arguments: connector jar, broker, prefix of topics."""
+"""Flink SQL: count and sum of the last minute by one entity kind. Arguments: broker, prefix of topics."""
 
 import sys
-from pathlib import Path
 
 from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
-jar, kafka, prefix = sys.argv[1:]
+kafka, prefix = sys.argv[1:]
 configuration = Configuration()
 configuration.set_string("execution.checkpointing.interval", "2s")
 env = StreamExecutionEnvironment.get_execution_environment(configuration)
 env.set_parallelism(1)
-env.add_jars(Path(jar).as_uri())
 tables = StreamTableEnvironment.create(env)
 tables.execute_sql(f"""
     CREATE TABLE events (

@@ -1,9 +1,8 @@
-"""The usual PyFlink job, an event at a time, in thread mode: three features of one entity kind. Arguments: connector jar,
-broker, prefix of topics."""
+"""The usual PyFlink job, an event at a time, in thread mode: three features of one entity kind. Arguments: broker,
+prefix of topics."""
 
 import json
 import sys
-from pathlib import Path
 
 from pyflink.common import Configuration, SimpleStringSchema, Types, WatermarkStrategy
 from pyflink.datastream import KeyedProcessFunction, StreamExecutionEnvironment
@@ -47,13 +46,12 @@ class Velocity(KeyedProcessFunction):
             yield json.dumps({"id": event["id"], "account": event["account"], "events_1m": events, "amount_1h": amount})
 
 
-jar, kafka, prefix = sys.argv[1:]
+kafka, prefix = sys.argv[1:]
 configuration = Configuration()
 configuration.set_string("python.execution-mode", "thread")
 configuration.set_string("execution.checkpointing.interval", "2s")
 env = StreamExecutionEnvironment.get_execution_environment(configuration)
 env.set_parallelism(1)
-env.add_jars(Path(jar).as_uri())
 source = (
     KafkaSource.builder()
     .set_bootstrap_servers(kafka)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.flink.settings import ClusterError, Ports, environment, flink_home, write_conf
+from integration.jars import Jars
 from integration.java import find_java
 from integration.processes import Started, free_ports, port_is_free, start, tail_of
 
@@ -142,6 +143,7 @@ class Cluster:
 
 def start_cluster(
     folder: Path,
+    jars: Jars,
     *,
     taskmanagers: int = 1,
     rest_port: int = 0,
@@ -161,7 +163,7 @@ def start_cluster(
         folder = folder.absolute()
         folder.mkdir(parents=True, exist_ok=True)
         cluster = Cluster(folder, _ports(rest_port, found.ports if found else None))
-        write_conf(folder, cluster.ports, settings or {})
+        write_conf(folder, cluster.ports, jars.connector, settings or {})
         cluster.start_zookeeper()
         cluster.start_jobmanager()
         cluster.save()

@@ -70,8 +70,8 @@ def environment(folder: Path, java: Java) -> dict[str, str]:
     }
 
 
-def write_conf(folder: Path, ports: Ports, overrides: Mapping[str, str]) -> None:
-    """Makes `folder/conf` from the package's own, with our settings; `overrides` win over both."""
+def write_conf(folder: Path, ports: Ports, connector: Path, overrides: Mapping[str, str]) -> None:
+    """Makes `folder/conf` from the package's own, with our settings; `overrides` win over both. And `folder/lib`."""
     packaged = flink_home() / "conf"
     conf = folder / "conf"
     for name in ("conf", "log", "pid", "checkpoints", "savepoints", "ha", "tmp", "zookeeper"):
@@ -81,7 +81,7 @@ def write_conf(folder: Path, ports: Ports, overrides: Mapping[str, str]) -> None
     # The processes run in the foreground: a console log beside the log file would be a second copy.
     logging = (packaged / "log4j.properties").read_text() + _QUIET
     (conf / "log4j-console.properties").write_text(logging)
-    _write_lib(folder / "lib")
+    _write_lib(folder / "lib", connector)
     yaml = YAML(typ="safe")
     base = yaml.load((packaged / "config.yaml").read_text())
     settings = {"env.java.opts.all": base["env"]["java"]["opts"]["all"]} | _settings(folder, ports) | dict(overrides)
@@ -93,16 +93,19 @@ def write_conf(folder: Path, ports: Ports, overrides: Mapping[str, str]) -> None
     )
 
 
-def _write_lib(lib: Path) -> None:
-    """The package's jars and flink-python among them, for all jobs alike.
+def _write_lib(lib: Path, connector: Path) -> None:
+    """The package's jars, with flink-python and the Kafka connector among them, for all jobs alike.
 
     A job brings flink-python along, and with it pemja, whose native library a JVM loads for one class loader only: the
     second job of a TaskManager, or the same one after a failure, would stop at "NoSuchFieldException:
     loadedLibraryNames". Here the JVM's own class loader has it, and jobs are told to take it from there.
+
+    The connector of a job would stay when the job is gone, 10 MB each, since its exactly-once sink never closes the
+    client with which it looks for old transactions: after a dozen jobs a TaskManager had no room for another class.
     """
     shutil.rmtree(lib, ignore_errors=True)
     lib.mkdir()
-    for jar in (*(flink_home() / "lib").glob("*.jar"), *(flink_home() / "opt").glob("flink-python*.jar")):
+    for jar in (*(flink_home() / "lib").glob("*.jar"), *(flink_home() / "opt").glob("flink-python*.jar"), connector):
         (lib / jar.name).symlink_to(jar)
 
 
@@ -119,6 +122,8 @@ def _settings(folder: Path, ports: Ports) -> dict[str, str | int]:
         "taskmanager.host": _HOST,
         "taskmanager.bind-host": _HOST,
         "taskmanager.memory.process.size": "1728m",
+        # One that has no room for another class cannot even end by itself: it would stay, and take no job.
+        "env.java.opts.taskmanager": "-XX:+ExitOnOutOfMemoryError",
         # One interpreter, and so one GIL, per TaskManager: more of them is how to use more cores.
         "taskmanager.numberOfTaskSlots": 1,
         "parallelism.default": 1,

@@ -49,7 +49,7 @@ def up(
     with kafka_errors():
         jars = resolve_jars()
         broker = start_broker(where / "kafka", jars, port=kafka_port)
-        cluster = start_cluster(where / "flink", taskmanagers=taskmanagers, rest_port=rest_port)
+        cluster = start_cluster(where / "flink", jars, taskmanagers=taskmanagers, rest_port=rest_port)
     _print(broker, cluster)
 
 

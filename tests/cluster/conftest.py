@@ -35,11 +35,10 @@ def stop_broker(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def flink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def flink(jars: Jars, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A real cluster of two TaskManagers. A test that ends one starts another before it is over."""
-    made = start_cluster(
-        tmp_path_factory.mktemp("flink"), taskmanagers=2, settings={"metrics.fetcher.update-interval": "1000"}
-    )
+    settings = {"metrics.fetcher.update-interval": "1000"}
+    made = start_cluster(tmp_path_factory.mktemp("flink"), jars, taskmanagers=2, settings=settings)
     yield made
     made.stop()
 

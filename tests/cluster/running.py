@@ -190,7 +190,7 @@ class Running:
     def submit(self, *options: str, savepoint: str | None = None) -> None:
         """Starts the job."""
         settings = ["-s", savepoint] if savepoint else []
-        done = submission(self.flink, self.jars, self.broker, self.prefix, self.policy, *options, settings=settings)
+        done = submission(self.flink, self.broker, self.prefix, self.policy, *options, settings=settings)
         found = re.search(r"JobID (\w{32})", done.stdout)
         assert found, done.stdout[-3000:] + done.stderr[-3000:]
         self.job = found[1]
@@ -255,11 +255,11 @@ def compare(job: Running, emit: Emit = "hits") -> Written:
 
 
 def submission(
-    flink: Cluster, jars: Jars, broker: Broker, prefix: str, policy: Path, *options: str, settings: Sequence[str] = ()
+    flink: Cluster, broker: Broker, prefix: str, policy: Path, *options: str, settings: Sequence[str] = ()
 ) -> "subprocess.CompletedProcess[str]":
     """`flink run` with the job's script."""
     command = [str(flink.flink), "run", "-d", "-m", flink.address, *settings, "-py", str(ROOT / "jobs" / "flink.py")]
-    command += ["--policy", str(policy), "--kafka", broker.address, "--prefix", prefix, "--jar", str(jars.connector)]
+    command += ["--policy", str(policy), "--kafka", broker.address, "--prefix", prefix]
     command += ["--name", prefix, "--checkpoint-interval", "1s", *options]
     environment = flink.environment | {"WATCHGATE_PII_KEY": PII_KEY}
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150)

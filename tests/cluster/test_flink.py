@@ -23,7 +23,7 @@ _JOB = Path(__file__).parent / "jobs" / "probe.py"
 
 
 def run_probe(
-    flink: Cluster, jars: Jars, kafka: str, prefix: str, options: dict[str, str], properties: ClientProperties | None
+    flink: Cluster, kafka: str, prefix: str, options: dict[str, str], properties: ClientProperties | None
 ) -> list[bytes]:
     """Sends three events through the job, returns what comes out."""
     from kafka import TopicPartition
@@ -34,18 +34,7 @@ def run_probe(
         for number in range(3):
             client.send(source, value=b"event%d" % number)
     given = [f"{key}={value}" for key, value in ({"properties.bootstrap.servers": kafka} | options).items()]
-    command = [
-        str(flink.flink),
-        "run",
-        "-m",
-        flink.address,
-        "-py",
-        str(_JOB),
-        str(jars.connector),
-        source,
-        sink,
-        *given,
-    ]
+    command = [str(flink.flink), "run", "-m", flink.address, "-py", str(_JOB), source, sink, *given]
     done = subprocess.run(command, env=flink.environment, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     with reader(kafka, properties) as consumer:
@@ -62,10 +51,8 @@ def run_probe(
 _WANTED = [b"event%d polars2 1970-01-01T00:00:00.000Z" % number for number in range(3)]
 
 
-def test_a_python_job_runs_from_kafka_to_kafka_with_transactions(
-    flink: Cluster, broker: Broker, jars: Jars, prefix: str
-) -> None:
-    assert run_probe(flink, jars, broker.address, prefix, {}, None) == _WANTED
+def test_a_python_job_runs_from_kafka_to_kafka_with_transactions(flink: Cluster, broker: Broker, prefix: str) -> None:
+    assert run_probe(flink, broker.address, prefix, {}, None) == _WANTED
 
 
 @pytest.fixture
@@ -75,9 +62,9 @@ def secure(jars: Jars, tmp_path: Path) -> Iterator[Secure]:
     broker.stop()
 
 
-def test_the_same_properties_file_serves_flinks_client(flink: Cluster, jars: Jars, secure: Secure, prefix: str) -> None:
+def test_the_same_properties_file_serves_flinks_client(flink: Cluster, secure: Secure, prefix: str) -> None:
     properties = parse_client_properties(secure.plain_properties())
-    found = run_probe(flink, jars, secure.address, prefix, properties.flink_options(), properties)
+    found = run_probe(flink, secure.address, prefix, properties.flink_options(), properties)
     assert found == _WANTED
 
 
@@ -100,11 +87,11 @@ def test_a_jobmanager_that_was_killed_comes_back_on_its_port(flink: Cluster) -> 
 
 
 def test_a_jobmanager_comes_back_after_a_job_whose_start_failed(
-    flink: Cluster, jars: Jars, broker: Broker, prefix: str, tmp_path: Path
+    flink: Cluster, broker: Broker, prefix: str, tmp_path: Path
 ) -> None:
     create_topics(broker.address, prefix)
     comments = ROOT / "examples" / "comments" / "policy.yaml"
-    done = submission(flink, jars, broker, prefix, comments, settings=["-s", (tmp_path / "absent").as_uri()])
+    done = submission(flink, broker, prefix, comments, settings=["-s", (tmp_path / "absent").as_uri()])
     assert "Cannot find checkpoint or savepoint" in done.stdout + done.stderr
     assert flink.jobmanager is not None
     flink.jobmanager.kill()
@@ -112,11 +99,11 @@ def test_a_jobmanager_comes_back_after_a_job_whose_start_failed(
     flink.wait_ready(2)
 
 
-def test_another_process_finds_it_and_starts_no_second_one(flink: Cluster) -> None:
+def test_another_process_finds_it_and_starts_no_second_one(flink: Cluster, jars: Jars) -> None:
     flink.save()
     found = find_cluster(flink.folder)
     assert found == flink
-    again = start_cluster(flink.folder, taskmanagers=2)
+    again = start_cluster(flink.folder, jars, taskmanagers=2)
     assert again.jobmanager == flink.jobmanager and again.taskmanagers == flink.taskmanagers
 
 

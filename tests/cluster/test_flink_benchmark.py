@@ -11,7 +11,6 @@ import pytest
 
 from integration.flink.cluster import Cluster
 from integration.flink.rest import FlinkApi
-from integration.jars import Jars
 from integration.kafka.broker import Broker
 from integration.kafka.client import producer
 from integration.kafka.topics import create_topics
@@ -37,7 +36,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.mark.skipif(shutil.which("javac") is None, reason="needs a JDK, which a job does not")
 def test_the_java_job_finds_the_same_hits(
-    benchmark: ModuleType, flink: Cluster, broker: Broker, jars: Jars, prefix: str, tmp_path: Path
+    benchmark: ModuleType, flink: Cluster, broker: Broker, prefix: str, tmp_path: Path
 ) -> None:
     events = tmp_path / "events.jsonl"
     benchmark.write(events, EVENTS, "hot")
@@ -55,7 +54,7 @@ def test_the_java_job_finds_the_same_hits(
     with producer(broker.address) as client:
         for line in events.read_bytes().splitlines():
             client.send(f"{prefix}.events", value=line)
-    job = benchmark.java(benchmark.Place(broker, flink, jars), prefix)
+    job = benchmark.java(benchmark.Place(broker, flink), prefix)
     theirs: dict[str, set[str]] = {}
     for record in tail(broker, [f"{prefix}.verdicts"], lambda: len(theirs) >= len(ours)):
         verdict = orjson.loads(record.value)

@@ -67,9 +67,9 @@ def test_scores_are_those_of_the_embedded_engine(
 
 
 def test_versions_change_under_load_and_no_event_is_unscored_or_scored_by_a_mixture(
-    flink: Cluster, jars: Jars, broker: Broker, prefix: str, tmp_path: Path, swaps: ModuleType
+    flink: Cluster, broker: Broker, prefix: str, tmp_path: Path, swaps: ModuleType
 ) -> None:
-    place = swaps.Place(broker, flink, jars)
+    place = swaps.Place(broker, flink)
     found = swaps.measure(place, prefix, tmp_path, rate=500, swaps=3, warm_s=1, before_s=1)
     assert (found.swaps, found.unscored, found.mixed, found.misplaced) == (3, 0, 0, 0)
     assert found.events > 1_000 and found.before and found.during

@@ -8,7 +8,6 @@ import pytest
 
 from integration.flink.cluster import Cluster
 from integration.flink.rest import FlinkApi
-from integration.jars import Jars
 from integration.kafka.broker import Broker
 from integration.kafka.client import admin_client
 from integration.kafka.topics import create_topics
@@ -122,30 +121,28 @@ def test_what_is_wrong_before_the_start_is_said_without_a_trace(
     ],
 )
 def test_checkpoints_that_could_cut_a_batch_are_refused(
-    flink: Cluster, jars: Jars, broker: Broker, prefix: str, setting: str, why: str
+    flink: Cluster, broker: Broker, prefix: str, setting: str, why: str
 ) -> None:
-    done = submission(flink, jars, broker, prefix, COMMENTS, settings=[f"-D{setting}"])
+    done = submission(flink, broker, prefix, COMMENTS, settings=[f"-D{setting}"])
     assert done.returncode != 0
     assert why in done.stdout + done.stderr
 
 
-def test_topics_with_the_producers_times_are_refused(flink: Cluster, broker: Broker, jars: Jars, prefix: str) -> None:
+def test_topics_with_the_producers_times_are_refused(flink: Cluster, broker: Broker, prefix: str) -> None:
     with admin_client(broker.address) as admin:
         configs = {"message.timestamp.type": "CreateTime"}
         admin.create_topics({f"{prefix}.events": {"num_partitions": 1, "replication_factor": 1, "configs": configs}})
     create_topics(broker.address, prefix)
-    done = submission(flink, jars, broker, prefix, COMMENTS)
+    done = submission(flink, broker, prefix, COMMENTS)
     assert done.returncode != 0
     assert f"error: topics are not as the job needs them:\n{prefix}.events: message.timestamp.type is CreateTime" in (
         done.stdout + done.stderr
     )
 
 
-def test_a_job_that_gets_no_slots_says_how_many_it_lacks(
-    flink: Cluster, jars: Jars, broker: Broker, prefix: str
-) -> None:
+def test_a_job_that_gets_no_slots_says_how_many_it_lacks(flink: Cluster, broker: Broker, prefix: str) -> None:
     create_topics(broker.address, prefix)
-    done = submission(flink, jars, broker, prefix, COMMENTS, "--parallelism", "3")
+    done = submission(flink, broker, prefix, COMMENTS, "--parallelism", "3")
     job = done.stdout.split("JobID ")[1][:32]
     why = FlinkApi(flink.address).wait_started(job, seconds=2)
     FlinkApi(flink.address).cancel(job)

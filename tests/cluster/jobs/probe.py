@@ -1,6 +1,6 @@
 """A small job of the kind that Watchgate's is: Kafka to Kafka with transactions, Python inside the TaskManager's JVM.
 
-Arguments: connector jar, source topic, sink topic, then options of the connector as KEY=VALUE.
+Arguments: source topic, sink topic, then options of the connector as KEY=VALUE.
 """
 
 import sys
@@ -9,7 +9,7 @@ from pyflink.common import Configuration, Types
 from pyflink.datastream import ProcessFunction, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
-jar, source, sink, *options = sys.argv[1:]
+source, sink, *options = sys.argv[1:]
 connection = ", ".join("'{}'='{}'".format(*option.replace("'", "''").split("=", 1)) for option in options)
 bytes_type = Types.PRIMITIVE_ARRAY(Types.BYTE())
 
@@ -28,7 +28,6 @@ configuration.set_string("python.execution-mode", "thread")
 configuration.set_string("execution.checkpointing.interval", "1s")
 env = StreamExecutionEnvironment.get_execution_environment(configuration)
 env.set_parallelism(2)  # on both TaskManagers: a second job meets JVMs that have had Python in them
-env.add_jars(f"file://{jar}")
 tables = StreamTableEnvironment.create(env)
 tables.execute_sql(
     f"CREATE TABLE source (v BYTES) WITH ('connector'='kafka', 'topic'='{source}', 'value.format'='raw', "

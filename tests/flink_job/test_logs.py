@@ -1,0 +1,58 @@
+"""Which thread of a TaskManager's Python hands its log to Java."""
+
+import logging
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from jobs.flink_job.logs import log_from_one_thread
+
+
+class Java(logging.Handler):
+    """Stands for pemja's: takes note of the threads that call it."""
+
+    __module__ = "pemja.logger"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[str, str]] = []
+        self.came = threading.Semaphore(0)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told.append((threading.current_thread().name, record.getMessage()))
+        self.came.release()
+
+
+@pytest.fixture
+def java() -> Iterator[Java]:
+    root = logging.getLogger()
+    before = root.handlers[:]
+    handler = Java()
+    root.addHandler(handler)
+    yield handler
+    root.handlers[:] = before
+
+
+def test_records_of_all_threads_come_from_one_that_stays(java: Java) -> None:
+    log_from_one_thread()
+    log_from_one_thread()
+    for number in range(3):
+        thread = threading.Thread(target=logging.getLogger("kafka.client").warning, args=("broker %d", number))
+        thread.start()
+        thread.join()
+    for _ in range(3):
+        assert java.came.acquire(timeout=10)
+    assert [text for _, text in java.told] == ["broker 0", "broker 1", "broker 2"]
+    (name,) = {name for name, _ in java.told}
+    (one,) = (each for each in threading.enumerate() if each.name == name)
+    assert one.daemon
+
+
+def test_kafka_clients_are_heard_from_warnings_on(java: Java) -> None:
+    log_from_one_thread()
+    logging.getLogger("kafka.conn").info("connected")
+    logging.getLogger("kafka.net.selector").warning("blocks the loop")
+    logging.getLogger("kafka.conn").warning("refused")
+    assert java.came.acquire(timeout=10)
+    assert [text for _, text in java.told] == ["refused"]
