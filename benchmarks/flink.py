@@ -159,7 +159,7 @@ def cost(place: Place, name: str, job: str, seconds: float = 600) -> Cost:
                 points.append((count, time.perf_counter(), cpu_seconds(taskmanager)))
             failure = api.failure(job)
             if failure or time.monotonic() > deadline:
-                raise BenchmarkError(f"{name}: {failure or f'{count} events after {seconds:.0f} s'}")
+                raise BenchmarkError(f"{name}: {failure.why if failure else f'{count} events after {seconds:.0f} s'}")
             time.sleep(0.1)
     finally:
         api.cancel(job)

@@ -10,6 +10,7 @@ from operators.documents import status
 from operators.keys import bytes_of
 from operators.plan import Program
 from operators.store import Changes, State
+from schemas.counted import counted
 
 _PAGE = 65_536
 
@@ -62,7 +63,7 @@ class EntityLists:
                 status(
                     "lists_loaded",
                     name,
-                    f"list {name} holds {len(now)} {'entity' if len(now) == 1 else 'entities'}: {len(add)} added, {len(remove)} removed",
+                    f"list {name} holds {counted(len(now), 'entity', 'entities')}: {len(add)} added, {len(remove)} removed",
                     at_ms=engine.clock,
                     detail=detail,
                 )

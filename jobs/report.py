@@ -11,6 +11,7 @@ from jobs.labels import Measured
 from jobs.wilson import wilson
 from operators.plan import Program
 from schemas.cloudevents import iso
+from schemas.counted import counted
 
 
 def summary_text(
@@ -26,8 +27,9 @@ def summary_text(
         console.print(labels_line(summary.counts))
     waiting, known_ms = summary.labels_waiting
     if known_ms is not None:
-        subject = "1 label waits" if waiting == 1 else f"{waiting:,} labels wait"
-        console.print(f"{subject} for a later run: the first is known from {iso(known_ms)} on, after the last event")
+        console.print(
+            f"{counted(waiting, 'label waits', 'labels wait')} for a later run: the first is known from {iso(known_ms)} on, after the last event"
+        )
     tripped = [rule.name for rule in program.rules if summary.rules.get((rule.name, "fuse"))]
     if tripped:
         console.print(
@@ -90,7 +92,7 @@ def labels_line(counts: Mapping[str, int]) -> str:
         if counts.get(name)
     ]
     count = counts.get("labels", 0)
-    return f"{count:,} {'label' if count == 1 else 'labels'}" + (": " if parts else "") + ", ".join(parts)
+    return counted(count, "label") + (": " if parts else "") + ", ".join(parts)
 
 
 def _share(part: int, whole: int) -> str:

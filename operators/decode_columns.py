@@ -17,6 +17,7 @@ import polars as pl
 
 from operators.decode_times import UNIT_WORDS, Wrong, times_from_values
 from operators.pointer import Misplaced, kind_of
+from schemas.counted import counted
 from schemas.policy import FieldSpec
 
 TIMESTAMP = pl.Datetime("ms", "UTC")
@@ -281,7 +282,7 @@ def _decimals(values: Sequence[object], where: Where) -> Column:
 
 def _too_fine(where: Where) -> Fault:
     scale = where.spec.scale
-    ends = f"has more than {scale} decimal{'' if scale == 1 else 's'}, the policy says scale {scale}"
+    ends = f"has more than {counted(scale, 'decimal')}, the policy says scale {scale}"
     return where.fault("out_of_range", ends, "fix the producer, or raise the field's `scale:`")
 
 

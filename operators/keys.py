@@ -10,6 +10,7 @@ import xxhash
 
 from operators.hashing import SEED
 from operators.plan import KindPlan
+from schemas.counted import counted
 
 LONGEST_KEY = 64
 """Bytes. A longer key is kept as a digest: a hostile 60 KB name does not become a 60 KB key."""
@@ -76,8 +77,8 @@ def bytes_of(texts: Sequence[str], plan: KindPlan) -> bytes:
     columns = plan.key or ("element",)
     if len(texts) != len(columns):
         raise ValueError(
-            f"an entity of kind {plan.name} has {_count(len(columns), 'key column')} ({', '.join(columns)}), "
-            f"and {_count(len(texts), 'text')} {'was' if len(texts) == 1 else 'were'} given"
+            f"an entity of kind {plan.name} has {counted(len(columns), 'key column')} ({', '.join(columns)}), "
+            f"and {counted(len(texts), 'text was', 'texts were')} given"
         )
     encoded = [text.encode() for text in texts]
     key = encoded[0] if len(encoded) == 1 else b"".join(b"%d:%b" % (len(part), part) for part in encoded)
@@ -97,10 +98,6 @@ def _bounded(frame: pl.DataFrame, text: pl.Expr) -> pl.Series:
     at = table.select((pl.col("key").bin.size() > LONGEST_KEY).arg_true()).to_series()
     digests = [_digest(key) for key in table["key"].gather(at).to_list()]
     return table["key"].scatter(at.to_list(), pl.Series(digests, dtype=pl.Binary))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _digest(key: bytes) -> bytes:

@@ -14,6 +14,7 @@ from operators.expressions import Compiled, Type
 from operators.failing import FAILURES, Mask, evaluate
 from operators.plan import Bounded, Derived, FeatureFilter, FeaturePlan, Program
 from operators.timeline import Epoch, Timeline
+from schemas.counted import counted
 
 NULL_THERE = "it is NULL there, and rules that read it are shadow"
 
@@ -128,7 +129,7 @@ def failure(subject: str, consequence: str, rows: Mask, error: str, stamped: Sta
     row = int(np.argmax(rows))
     count = int(rows.sum())
     epoch = stamped.epochs[stamped.epoch_index[row]]
-    events = "1 event" if count == 1 else f"{count} events"
+    events = counted(count, "event")
     origin = _origin(stamped.sources, stamped.frame, row)
     return status(
         "rule_error",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from schemas.counted import counted
 from schemas.problem import Path, kind_of, nearest, show
 
 _SYNONYMS = {
@@ -126,7 +127,7 @@ def _complaint(found: ErrorDetails, raw: object, model: type[BaseModel], literal
         exact = context.get("min_length", context.get("max_length"))
         return Complaint(
             path,
-            f"{label} has {len(value)} {'entry' if len(value) == 1 else 'entries'}, and it takes {exact}",
+            f"{label} has {counted(len(value), 'entry', 'entries')}, and it takes {exact}",
             slot.advice,
         )
     return _wrong_kind(path, label, value, slot, literal)

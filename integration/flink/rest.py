@@ -37,6 +37,14 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """What the innermost error of a failure says, and when it was. `at_ms`: wall clock, since 1970."""
+
+    at_ms: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class FlinkApi:
     """The API of a JobManager at HOST:PORT. Every call raises ClusterError where it does not answer or refuses."""
 
@@ -62,19 +70,39 @@ class FlinkApi:
             raise ClusterError(f"{len(named)} jobs are called {job}: name one of them by its id ({ids}).")
         return named[0]
 
-    def failure(self, job: str) -> str | None:
-        """What the innermost error of a job's latest failure says, None when it never failed."""
+    def failure(self, job: str) -> Failure | None:
+        """A job's latest failure, None when it never failed."""
         entries = self._call("GET", f"/jobs/{job}/exceptions")["exceptionHistory"]["entries"]
-        return innermost(entries[0]["stacktrace"]) if entries else None
+        return Failure(entries[0]["timestamp"], innermost(entries[0]["stacktrace"])) if entries else None
 
     def completed_checkpoints(self, job: str) -> int:
         """How many checkpoints of a job are complete, since it was submitted."""
         counts = self._call("GET", f"/jobs/{job}/checkpoints").get("counts", {})
         return int(counts.get("completed", 0))
 
+    def last_checkpoint(self, job: str) -> str | None:
+        """Where a job's latest checkpoint or savepoint lies, None when there is none."""
+        latest = self._call("GET", f"/jobs/{job}/checkpoints").get("latest", {})
+        found = [each for each in (latest.get("completed"), latest.get("savepoint"), latest.get("restored")) if each]
+        newest: dict[str, str] = max(found, key=lambda each: int(each["id"]), default={})
+        return newest.get("external_path")
+
     def free_slots(self) -> int:
         """Slots in which nothing runs."""
         return int(self._call("GET", "/overview")["slots-available"])
+
+    def lacking_slots(self, wanted: int, seconds: float = 10) -> str | None:
+        """None when so many slots are free within `seconds` (a job that ended gives them back a little later), else how
+        many there are. Clusters that start TaskManagers as jobs need them are not asked."""
+        settings = self._call("GET", "/jobmanager/config")
+        if any(str(each["key"]).startswith(("kubernetes.", "yarn.")) for each in settings):
+            return None
+        deadline = time.monotonic() + seconds
+        while (found := self._call("GET", "/overview"))["slots-available"] < wanted:
+            if time.monotonic() > deadline:
+                return f"{found['slots-available']} of its {found['slots-total']} slots are free"
+            time.sleep(0.3)
+        return None
 
     def wait_started(self, job: str, seconds: float = 180) -> str | None:
         """Returns None when all of a job runs and two checkpoints are complete, else what keeps it from that. A job that
@@ -87,14 +115,14 @@ class FlinkApi:
         while self.completed_checkpoints(job) < 2:
             passed = time.monotonic() - started
             failure = self.failure(job)
-            if failure and _NO_SLOTS not in failure:
-                return failure
+            if failure and _NO_SLOTS not in failure.why:
+                return failure.why
             found = self.find(job)
             if failure or passed > seconds:
                 free = self.free_slots()
                 return (
                     f"{found.running} of its {found.tasks} tasks run after {passed:.0f} s, and {free} slots are free. "
-                    "Each subtask needs a slot: start more TaskManagers, or give it less --parallelism"
+                    "A job takes as many slots as its --parallelism: start more TaskManagers, or give it less"
                 )
             if found.running == found.tasks and time.monotonic() - asked > _PATIENCE_S:
                 self._call("POST", f"/jobs/{job}/checkpoints", {"checkpointType": "CONFIGURED"})
@@ -125,16 +153,16 @@ class FlinkApi:
         operation = found["operation"]
         if "location" not in operation:
             why = innermost(operation["failure-cause"]["stack-trace"])
-            raise ClusterError(f"job {job} could not be stopped with a savepoint, and runs on: {why}")
+            raise ClusterError(f"job {job} could not be stopped with a savepoint, and goes on: {why}")
         return str(operation["location"])
 
-    def _call(self, method: str, path: str, body: dict[str, object] | None = None) -> dict[str, Any]:
+    def _call(self, method: str, path: str, body: dict[str, object] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if data else {}
         request = urllib.request.Request(f"http://{self.address}{path}", data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
-                document: dict[str, Any] = json.loads(answer.read() or b"{}")
+                document: Any = json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
             raise ClusterError(f"the cluster at {self.address} refuses {path}: {_said(error)}") from None
         except (urllib.error.URLError, OSError, ValueError) as error:

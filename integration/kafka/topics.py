@@ -83,10 +83,11 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """What `create_topics` did: names it made, names that were there, differences left, and the timeline's id."""
+    """What `create_topics` did: names it made, names that were there with their partitions, differences left, and the
+    timeline's id."""
 
     made: tuple[str, ...]
-    found: tuple[str, ...]
+    found: dict[str, int]
     differences: tuple[Difference, ...]
     timeline: str
 
@@ -123,12 +124,13 @@ def create_topics(
         differences = []
         for name, spec in wanted.items():
             differences += _differences(admin, kafka, name, spec)
+        found = {name: _partitions(admin, name) for name in sorted(set(wanted) & there)}
     config = topic_name(prefix, CONFIG.name)
     timeline = read_timeline(kafka, config, properties)
     if timeline is None:
         write_timeline(kafka, config, properties)
         timeline = read_timeline(kafka, config, properties)  # the first in the log counts, whoever wrote it
-    return Created(tuple(missing), tuple(sorted(set(wanted) & there)), tuple(differences), timeline or "")
+    return Created(tuple(missing), found, tuple(differences), timeline or "")
 
 
 def check_topics(
@@ -259,6 +261,10 @@ def _create(admin: "KafkaAdminClient", name: str, spec: TopicSpec, partitions: i
         ) from None
 
 
+def _partitions(admin: "KafkaAdminClient", name: str) -> int:
+    return len(admin.describe_topics([name])[0]["partitions"])
+
+
 def _differences(admin: "KafkaAdminClient", kafka: str, name: str, spec: TopicSpec) -> list[Difference]:
     from kafka.admin import ConfigResource, ConfigResourceType
 
@@ -272,7 +278,7 @@ def _differences(admin: "KafkaAdminClient", kafka: str, name: str, spec: TopicSp
             if key == "message.timestamp.type":
                 command += " (records already in the topic keep the time that their producer gave them)"
             found.append(Difference(name, f"{key} is {value}, it must be {wanted}: {spec.why}.", command))
-    partitions = len(admin.describe_topics([name])[0]["partitions"])
+    partitions = _partitions(admin, name)
     if spec.partitions and partitions != spec.partitions:
         what = f"it has {partitions} partitions, it must have {spec.partitions}: {spec.why}."
         found.append(Difference(name, what, "partitions cannot be taken away: make a new topic, with another --prefix"))

@@ -11,6 +11,7 @@ import polars as pl
 
 from integration.sources.chunk import Chunk, SourceError, single
 from operators.batch import DeadRecord, Origin
+from schemas.counted import counted
 
 _HINT = "fix the file: quote cells that hold commas, quotes or line ends, and double a quote inside a cell"
 
@@ -90,8 +91,7 @@ class DelimitedFile:
 
     def _fault(self, row: list[str]) -> str:
         if len(row) != len(self._header):
-            cells = "1 cell" if len(row) == 1 else f"{len(row):,} cells"
-            return f"the row has {cells}, the header has {len(self._header):,}"
+            return f"the row has {counted(len(row), 'cell')}, the header has {len(self._header):,}"
         try:
             "".join(row).encode()
         except UnicodeEncodeError:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from jobs.cli.kafka_options import Prefix, Properties, load_properties
 from jobs.cli.shared import CommandError
+from schemas.counted import counted
 
 EXAMPLE = "Example: `watchgate doctor --kafka 127.0.0.1:9092 --prefix shop`"
 
@@ -40,4 +41,4 @@ def command(
         if check.todo:
             console.print(f"      -> {check.todo}", markup=False)
     if failed:
-        raise CommandError(f"{failed} {'check fails' if failed == 1 else 'checks fail'}", status=1)
+        raise CommandError(counted(failed, "check fails", "checks fail"), status=1)

@@ -1,6 +1,7 @@
 """watchgate local: a real Kafka broker and a real Flink cluster on this machine."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,27 +51,28 @@ def up(
         jars = resolve_jars()
         broker = start_broker(where / "kafka", jars, port=kafka_port)
         cluster = start_cluster(where / "flink", jars, taskmanagers=taskmanagers, rest_port=rest_port)
-    _print(broker, cluster)
+    _print(broker, cluster, folder)
 
 
 @app.command(epilog="Example: `watchgate local down`")
 def down(folder: Folder = None) -> None:
     """End the processes that `up` started, and no others. Topics, checkpoints and ports stay for the next time."""
-    broker, cluster = _found(folder_of(folder))
-    if cluster:
-        cluster.stop()
-    if broker:
-        broker.stop()
-    print(f"stopped; data stays in {folder_of(folder)}")
+    where = folder_of(folder)
+    broker, cluster = _found(where)
+    running = [each for each in (cluster, broker) if each and each.alive]
+    for each in (cluster, broker):
+        if each:
+            each.stop()
+    print(f"stopped; data stays in {where}" if running else f"nothing of {where} runs")
 
 
 @app.command(epilog="Example: `watchgate local status`")
 def status(folder: Folder = None) -> None:
     """What runs and on which ports. Ends with status 1 unless both run."""
     broker, cluster = _found(folder_of(folder))
-    _print(broker, cluster)
+    _print(broker, cluster, folder)
     if not (broker and broker.alive and cluster and cluster.alive):
-        raise CommandError("start it with: watchgate local up", status=1)
+        raise CommandError(f"start it with: watchgate local up{_there(folder)}", status=1)
 
 
 def folder_of(chosen: Path | None) -> Path:
@@ -87,7 +89,12 @@ def _found(where: Path) -> "tuple[Broker | None, Cluster | None]":
         return find_broker(where / "kafka"), find_cluster(where / "flink")
 
 
-def _print(broker: "Broker | None", cluster: "Cluster | None") -> None:
+def _there(folder: Path | None) -> str:
+    """The option that names the same folder again."""
+    return f" --dir {shlex.quote(str(folder))}" if folder else ""
+
+
+def _print(broker: "Broker | None", cluster: "Cluster | None", folder: Path | None) -> None:
     if broker and broker.alive:
         print(f"Kafka  {broker.address}  (log: {broker.log})")
     else:
@@ -105,5 +112,5 @@ def _print(broker: "Broker | None", cluster: "Cluster | None") -> None:
             f"  watchgate submit POLICY --kafka {broker.address} --events events --jobmanager {cluster.address}\n"
             f"  watchgate produce EVENTS.jsonl --kafka {broker.address} --topic events\n"
             f"  watchgate tail verdicts --kafka {broker.address}\n"
-            "  watchgate local down"
+            f"  watchgate local down{_there(folder)}"
         )

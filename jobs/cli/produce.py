@@ -7,6 +7,7 @@ import typer
 
 from jobs.cli.kafka_options import Kafka, Properties, kafka_errors, load_properties
 from jobs.cli.shared import CommandError, mendable
+from schemas.counted import counted
 
 if TYPE_CHECKING:
     from kafka import KafkaProducer
@@ -50,10 +51,10 @@ def command(
         with producer(kafka, properties, linger_ms=5, batch_size=262_144) as client:
             sent, refused = _send(opened, client, topic, rate)
     seconds = max(time.monotonic() - began, 1e-9)
-    print(f"{sent} records to {topic} in {seconds:.1f} s ({sent / seconds:,.0f}/s)")
+    print(f"{counted(sent, 'record')} to {topic} in {seconds:.1f} s ({sent / seconds:,.0f}/s)")
     if refused:
         raise CommandError(
-            f"{len(refused)} records were not written, the first is record {refused[0][0]} of {source}: "
+            f"{counted(len(refused), 'record was', 'records were')} not written, the first is record {refused[0][0]} of {source}: "
             f"{refused[0][1]}. Records over 1 MB need a topic and a broker that take them (max.message.bytes).",
             status=1,
         )

@@ -16,6 +16,7 @@ from jobs.label_feed import check_labels
 from jobs.policies import Policies
 from jobs.simulation import Simulation
 from operators.plan import Program
+from schemas.counted import counted
 from schemas.problem import did_you_mean
 
 app = typer.Typer(help="Check, test, compare and explain rules.", no_args_is_help=True)
@@ -39,7 +40,7 @@ def check(policy: PolicyPath, registry: RegistryOption = None) -> None:
             f"{policy}: its models ({', '.join(program.models)}) are not checked: give --registry DIR", file=sys.stderr
         )
     print(
-        f"{policy}: sound: {_count(len(program.rules), 'rule')}, {_count(len(program.features), 'feature')}, {_count(len(program.kinds), 'entity', 'entities')}, digest {program.digest}"
+        f"{policy}: sound: {counted(len(program.rules), 'rule')}, {counted(len(program.features), 'feature')}, {counted(len(program.kinds), 'entity', 'entities')}, digest {program.digest}"
     )
 
 
@@ -75,11 +76,11 @@ def test(policy: PolicyPath, registry: RegistryOption = None) -> None:
                 got = fired[rule, "live"] + fired[rule, "shadow"]
                 failed += got != expected
                 print(
-                    f"{'ok  ' if got == expected else 'FAIL'} {spec.given}: {rule} fired {_count(got, 'time')}"
+                    f"{'ok  ' if got == expected else 'FAIL'} {spec.given}: {rule} fired {counted(got, 'time')}"
                     + ("" if got == expected else f", expected {expected}")
                 )
     if failed:
-        print(f"{_count(failed, 'expectation')} failed", file=sys.stderr)
+        print(f"{counted(failed, 'expectation')} failed", file=sys.stderr)
         sys.exit(1)
 
 
@@ -167,7 +168,3 @@ def _shown(value: object, personal: bool) -> str:
     if personal:
         return "(hidden)"
     return f"{value:.15g}" if isinstance(value, float) else str(value)
-
-
-def _count(number: int, noun: str, plural: str | None = None) -> str:
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -13,6 +13,8 @@ import typer
 from jobs.cli.flink_options import JobManager, address
 from jobs.cli.kafka_options import Kafka, Prefix, Properties, kafka_errors, load_properties
 from jobs.cli.shared import CommandError, RegistryOption, load_program, mendable
+from jobs.flink_job.arguments import DELIVERIES, start_at
+from jobs.flink_job.arguments import checkpoint_interval as interval_ms
 
 if TYPE_CHECKING:
     from integration.flink.rest import FlinkApi
@@ -56,15 +58,17 @@ def command(
     """
     from integration.flink.rest import FlinkApi
 
+    _check(start, delivery, emit, checkpoint_interval)
     with mendable():
         named = name or f"watchgate-{load_program(policy).name}"
     load_properties(client_properties)
     api = FlinkApi(address(jobmanager))
     with kafka_errors():
         _refuse_second(api, named)
+        _refuse_lack(api, parallelism)
     options = ["--policy", str(policy.absolute()), "--kafka", kafka, "--prefix", prefix, "--from", start]
     options += ["--parallelism", str(parallelism), "--delivery", delivery, "--emit", emit, "--name", named]
-    if checkpoint_interval:
+    if checkpoint_interval is not None:
         options += ["--checkpoint-interval", checkpoint_interval]
     for topic in events or ():
         options += ["--events", topic]
@@ -92,6 +96,32 @@ def _refuse_second(api: "FlinkApi", name: str) -> None:
             f"error: job {name} runs already ({running[0].id}). Stop it with `watchgate stop {name} --savepoint DIR`, "
             "or give this one another --name and --prefix"
         )
+
+
+def _refuse_lack(api: "FlinkApi", parallelism: int) -> None:
+    """Flink would look for slots for two minutes."""
+    lacking = api.lacking_slots(parallelism)
+    if lacking:
+        raise CommandError(
+            f"error: a job of --parallelism {parallelism} takes as many slots of the cluster at {api.address}, and "
+            f"{lacking}: start more TaskManagers, stop another job, or give this one less"
+        )
+
+
+def _check(start: str, delivery: str, emit: str, interval: str | None) -> None:
+    """What the job's script would say much later, and by names that are not the command's."""
+    if delivery not in DELIVERIES:
+        raise CommandError(f"error: --delivery takes {' or '.join(DELIVERIES)}, not {delivery!r}")
+    if emit not in ("hits", "all"):
+        raise CommandError(f"error: --emit takes hits or all, not {emit!r}")
+    try:
+        start_at(start)
+    except ValueError as error:
+        raise CommandError(f"error: --from {start}: {error}") from None
+    try:
+        _ = interval is None or interval_ms(interval)
+    except ValueError as error:
+        raise CommandError(f"error: --checkpoint-interval {interval}: {error}") from None
 
 
 def _savepoint(named: str, jobmanager: str) -> str:

@@ -6,6 +6,7 @@ import typer
 
 from jobs.cli.kafka_options import Kafka, Prefix, Properties, kafka_errors, load_properties
 from jobs.cli.shared import CommandError
+from schemas.counted import counted
 
 app = typer.Typer(help="Make and check the Kafka topics of a job.", no_args_is_help=True)
 
@@ -19,7 +20,9 @@ def _group() -> None:
 def create(
     kafka: Kafka,
     prefix: Prefix = "",
-    partitions: Annotated[int, typer.Option(min=1, help="Partitions of each topic; config always has one.")] = 4,
+    partitions: Annotated[
+        int, typer.Option(min=1, help="Partitions of each topic that it makes; config always has one.")
+    ] = 4,
     replication: Annotated[
         int,
         typer.Option(help="Copies of each partition; -1 takes the broker's default. From 3 on, two must be in sync."),
@@ -37,8 +40,8 @@ def create(
         done = create_topics(kafka, prefix, partitions=partitions, replication=replication, properties=properties)
     for name in done.made:
         print(f"made   {name}")
-    for name in done.found:
-        print(f"found  {name}")
+    for name, count in done.found.items():
+        print(f"found  {name}  {counted(count, 'partition')}")
     print(f"timeline {done.timeline}")
     if done.differences:
         raise CommandError("\n".join(["", "not as it must be:", *map(str, done.differences)]), status=1)

@@ -2,12 +2,15 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from schemas.cloudevents import parse_iso
 from schemas.duration import parse_duration
+
+DELIVERIES = ("exactly-once", "at-least-once")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +47,17 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
     parser.add_argument(
         "--from",
         dest="start",
-        type=_start,
+        type=_said(start_at),
         default="earliest",
         help="where a job without a savepoint begins: earliest, latest, or a time such as 2026-01-02T03:04:05Z",
     )
     parser.add_argument(
         "--parallelism", type=_count, help="subtasks of each operator; the cluster's default if left out"
     )
-    parser.add_argument("--delivery", choices=("exactly-once", "at-least-once"), default="exactly-once")
+    parser.add_argument("--delivery", choices=DELIVERIES, default="exactly-once")
     parser.add_argument("--emit", choices=("hits", "all"), default="hits", help="verdicts for hits or for all events")
     parser.add_argument("--name", help="name of the job; watchgate-POLICY unless given")
-    parser.add_argument("--checkpoint-interval", type=_duration, help="such as 2s")
+    parser.add_argument("--checkpoint-interval", type=_said(checkpoint_interval), help="such as 2s")
     parser.add_argument(
         "--jar", type=Path, help="Flink's Kafka connector, if neither Flink's lib has it nor Watchgate may fetch it"
     )
@@ -77,13 +80,22 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
     )
 
 
-def _start(text: str) -> str | int:
+def start_at(text: str) -> str | int:
+    """earliest, latest or a time in ms. Raises ValueError."""
     if text in ("earliest", "latest"):
         return text
     try:
         return parse_iso(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"write earliest, latest or a time: {error}") from None
+        raise ValueError(f"write earliest, latest or a time: {error}") from None
+
+
+def checkpoint_interval(text: str) -> int:
+    """In ms. Raises ValueError."""
+    found = parse_duration(text)
+    if found == 0:
+        raise ValueError("without time between them there is nothing but checkpoints: write 500ms or more")
+    return found
 
 
 def _count(text: str) -> int:
@@ -92,8 +104,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _duration(text: str) -> int:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+def _said(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """argparse keeps what a ValueError says to itself."""
+
+    def parsed(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parsed

@@ -28,6 +28,8 @@ DEFAULTS = {
     # With equal sizes the source waits while a bundle is worked on.
     "python.fn-execution.bundle.size": str(4 * _BATCH),
     "execution.buffer-timeout.interval": "5 ms",
+    # So that a job that fails can be cancelled and go on.
+    "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
     # Flink's own would let a job that was restarted ten times within an hour wait for a minute, and events with it.
     "restart-strategy.type": "exponential-delay",
     "restart-strategy.exponential-delay.max-backoff": "10 s",
@@ -61,7 +63,7 @@ def configure(
     """Sets what a job must have, and what nobody has set (`given`)."""
     configuration = Configuration()
     defaults = DEFAULTS | {"python.fn-execution.bundle.time": str(_BUNDLE_MS[delivery])}
-    interval = checkpoint_ms or _CHECKPOINT_MS[delivery]
+    interval = _CHECKPOINT_MS[delivery] if checkpoint_ms is None else checkpoint_ms
     for key, value in (defaults | REQUIRED | {"execution.checkpointing.interval": f"{interval} ms"}).items():
         if key not in given or key not in defaults:
             configuration.set_string(key, value)

@@ -1,5 +1,6 @@
 """The commands on a real broker: a file is produced, what came is tailed, doctor is content, errors are sentences."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from integration.jars import Jars
 from integration.kafka.broker import Broker
 from integration.kafka.client import producer, reader
 from operators.documents import status
@@ -14,26 +16,13 @@ from operators.documents import status
 pytestmark = pytest.mark.cluster
 
 _ROOT = Path(__file__).parents[2]
-_MAIN = """
-import sys, typer
-from jobs.cli import doctor, produce, tail, topics
-from jobs.cli.shared import CommandError
-app = typer.Typer(pretty_exceptions_enable=False)
-app.add_typer(topics.app, name="topics")
-for name, module in (("doctor", doctor), ("produce", produce), ("tail", tail)):
-    app.command(name)(module.command)
-try:
-    app()
-except CommandError as error:
-    print(error, file=sys.stderr)
-    sys.exit(error.status)
-"""
+_MAIN = "from jobs.cli import main; main()"
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
     """Exit status, output and errors of a command."""
     command = [sys.executable, "-c", _MAIN, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=_ROOT, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=_ROOT, timeout=200)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -59,7 +48,7 @@ def test_lines_are_produced_as_they_are_and_in_order(broker: Broker, prefix: str
     source = str(tmp_path / "events.jsonl")
     code, out, errors = run("produce", source, "--kafka", broker.address, "--topic", topic, "--rate", "100")
     assert code == 1 and out.startswith(f"3 records to {topic} in ")
-    assert f"1 records were not written, the first is record 2 of {source}: MessageSizeTooLargeError." in errors
+    assert f"1 record was not written, the first is record 2 of {source}: MessageSizeTooLargeError." in errors
     with reader(broker.address) as consumer:
         partition = TopicPartition(topic, 0)
         consumer.assign([partition])
@@ -104,3 +93,21 @@ def test_a_topic_that_is_not_there(broker: Broker) -> None:
     code, _, errors = run("produce", source, "--topic", "none", "--kafka", broker.address)
     assert code == 2
     assert errors == f"error: there is no topic none at {broker.address}. Make it with `watchgate topics create`.\n"
+
+
+def test_a_cluster_of_ones_own_is_started_and_ended(jars: Jars, tmp_path: Path) -> None:
+    there = ("--dir", str(tmp_path / "own"))
+    code, out, errors = run("local", "up", "--taskmanagers", "1", *there)
+    try:
+        assert code == 0, errors
+        kafka, flink = re.findall(r"^(?:Kafka|Flink)  (127\.0\.0\.1:\d+)  ", out, re.M)
+        assert f"TaskManagers: 1\n       (logs: {tmp_path}/own/flink/log)\n\nnext:\n" in out
+        assert out.endswith(f"  watchgate tail verdicts --kafka {kafka}\n  watchgate local down --dir {tmp_path}/own\n")
+        assert run("local", "status", *there) == (0, out, "")
+        assert run("jobs", "--jobmanager", flink) == (0, "no jobs\n", "")
+    finally:
+        code, out, _ = run("local", "down", *there)
+    assert (code, out) == (0, f"stopped; data stays in {tmp_path}/own\n")
+    code, out, errors = run("local", "status", *there)
+    assert (code, errors) == (1, f"start it with: watchgate local up --dir {tmp_path}/own\n")
+    assert out == "Kafka  is not running\nFlink  is not running\n"

@@ -60,11 +60,15 @@ def test_a_job_is_submitted_stopped_with_a_savepoint_and_goes_on(
 
     status, out, err = watchgate(*submit, "--from-savepoint", savepoint)
     assert status == 0, err
-    FlinkApi(flink.address).cancel(FlinkApi(flink.address).find(prefix).id)
+    status, out, err = watchgate("stop", prefix, "--cancel", *there)
+    assert status == 0, err
+    begin, _, checkpoint = out.strip().rpartition(" ")
+    assert begin == f"cancelled {prefix}; go on with: watchgate submit POLICY ... --from-savepoint"
+    assert re.fullmatch(r"file:\S+/chk-\d+", checkpoint)
 
     # The same state beside a config topic that was made anew.
     timelines = [create_topics(broker.address, name).timeline for name in (prefix, f"{prefix}n")]
-    foreign = ["--prefix", f"{prefix}n", "--from-savepoint", savepoint]
+    foreign = ["--prefix", f"{prefix}n", "--from-savepoint", checkpoint]
     status, out, err = watchgate(*submit, *foreign)
     assert (status, err) == (
         2,
@@ -142,13 +146,22 @@ def test_topics_with_the_producers_times_are_refused(flink: Cluster, broker: Bro
 
 def test_a_job_that_gets_no_slots_says_how_many_it_lacks(flink: Cluster, broker: Broker, prefix: str) -> None:
     create_topics(broker.address, prefix)
+    more = ("--prefix", prefix, "--jobmanager", flink.address, "--parallelism", 3)
+    status, _, err = watchgate("submit", COMMENTS, "--kafka", broker.address, *more)
+    assert (status, err) == (
+        2,
+        f"error: a job of --parallelism 3 takes as many slots of the cluster at {flink.address}, and 2 of its 2 slots are "
+        "free: start more TaskManagers, stop another job, or give this one less\n",
+    )
+    # A cluster may lose one in between.
     done = submission(flink, broker, prefix, COMMENTS, "--parallelism", "3")
     job = done.stdout.split("JobID ")[1][:32]
     why = FlinkApi(flink.address).wait_started(job, seconds=2)
     FlinkApi(flink.address).cancel(job)
     assert why is not None
     assert re.fullmatch(
-        r"0 of its \d+ tasks run after \d+ s, and \d slots are free. Each subtask needs a slot: .*", why
+        r"0 of its \d+ tasks run after \d+ s, and \d slots are free. A job takes as many slots as its --parallelism: .*",
+        why,
     )
 
 

@@ -674,6 +674,47 @@ def test_bad_options_say_what_they_take(shop: Shop) -> None:
 # other commands
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--delivery", "once", "error: --delivery takes exactly-once or at-least-once, not 'once'"),
+        ("--emit", "some", "error: --emit takes hits or all, not 'some'"),
+        ("--from", "yesterday", "error: --from yesterday: write earliest, latest or a time: "),
+        (
+            "--checkpoint-interval",
+            "0s",
+            "error: --checkpoint-interval 0s: without time between them there is nothing but",
+        ),
+        (
+            "--checkpoint-interval",
+            "2",
+            'error: --checkpoint-interval 2: "2" is not a duration: write a whole number and',
+        ),
+    ],
+)
+def test_bad_options_of_submit_are_refused_before_anything_is_asked(
+    shop: Shop, option: str, value: str, said: str
+) -> None:
+    nowhere = ("--kafka", "127.0.0.1:1", "--jobmanager", "127.0.0.1:1")
+    assert error_of(shop, "submit", shop.policy, *nowhere, option, value).startswith(said)
+
+
+def test_stop_wants_to_know_how(shop: Shop) -> None:
+    for options in ((), ("--savepoint", "saved", "--cancel")):
+        assert error_of(shop, "stop", "shop", "--jobmanager", "127.0.0.1:1", *options) == (
+            "error: say --savepoint DIR, or --cancel for a job that cannot take a savepoint any more"
+        )
+
+
+def test_a_local_cluster_that_does_not_run_is_named_by_its_folder(shop: Shop) -> None:
+    folder = shop.folder / "my cluster"
+    assert shop.watchgate("local", "down", "--dir", folder).out == f"nothing of {folder} runs\n"
+    assert error_of(shop, "local", "status", "--dir", folder, status=1) == (
+        f"start it with: watchgate local up --dir '{folder}'"
+    )
+    assert not folder.exists()
+
+
 def mode_error(shop: Shop, *arguments: object) -> str:
     log = shop.folder / "config.jsonl"
     before = log.read_bytes() if log.exists() else None
