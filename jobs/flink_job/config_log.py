@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from integration.kafka.client import KafkaError, reader
 from integration.kafka.properties import ClientProperties
 from integration.kafka.topics import read_timeline
-from jobs.flink_job.logs import log_from_one_thread
 
 _POLL_MS = 1_000
 
@@ -31,7 +30,6 @@ def read_config(
 
     Raises KafkaError when it cannot be read, or belongs to another timeline.
     """
-    log_from_one_thread()
     deadline = time.monotonic() + seconds
     while True:
         try:

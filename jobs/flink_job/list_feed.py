@@ -15,7 +15,6 @@ from integration.kafka.client import KafkaError
 from integration.kafka.following import FollowedTopic
 from integration.kafka.member_topic import follow_members
 from jobs.flink_job.facts import JobFacts, Subtask
-from jobs.flink_job.logs import log_from_one_thread
 from jobs.flink_job.members import KindMembers
 from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import ListBatch, ListRecord, ListShare, packed, unpacked
@@ -80,7 +79,6 @@ def by_subtask(records: list[ListRecord], parallelism: int) -> Mapping[tuple[str
 def follow_lists(job: JobFacts, seconds: float = _WAIT_S) -> FollowedTopic:
     """The lists topic. Tries again for `seconds`: a broker that has just started may not know its topics yet. Raises
     KafkaError."""
-    log_from_one_thread()
     until = time.monotonic() + seconds
     while True:
         try:

@@ -1,10 +1,12 @@
 """What comes to the shards of observe beside events: members of lists, and labels."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from jobs.flink_job.facts import JobFacts, Subtask
+from jobs.flink_job.kafka_threads import kafka_threads
 from jobs.flink_job.kind_clock import KindClock
 from jobs.flink_job.labels import KindLabels
 from jobs.flink_job.list_feed import follow_lists, read_to_end
@@ -48,8 +50,7 @@ def open_outside(job: JobFacts, program: Program, here: Subtask, state: OutsideS
     listed = [kind for kind, plan in program.kinds.items() if plan.lists]
     if not listed:
         return found
-    topic = follow_lists(job)
-    try:
+    with kafka_threads(), closing(follow_lists(job)) as topic:
         members = {}
         for kind in listed:
             shards = shards_at(kind, here.index, here.of)
@@ -59,6 +60,4 @@ def open_outside(job: JobFacts, program: Program, here: Subtask, state: OutsideS
             members[kind] = KindMembers(kind, lists, topic.ident, by_shard, files, found[kind].clock)
             found[kind].members = members[kind]
         read_to_end(topic, program, members, here)
-        return found
-    finally:
-        topic.close()
+    return found

@@ -23,6 +23,7 @@ from integration.kafka.existing import topic_idents
 from integration.kafka.topics import job_topics
 from jobs.flink_job.config_log import ConfigEntry, ForeignTimelineError, read_config
 from jobs.flink_job.facts import JobFacts, Subtask
+from jobs.flink_job.kafka_threads import kafka_threads
 from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import PAYLOAD, Arrived, Events, IdShare, Stretches, packed, unpacked
 from jobs.flink_job.programs import Programs
@@ -66,14 +67,15 @@ class Stamp(BroadcastProcessFunction):
         self.log: list[ConfigEntry] = []
         self.topics: dict[str, str] = {}
         job = self.job
-        try:
-            self.log = read_config(job.kafka, job.topic("config"), job.timeline, job.properties)
-        except ForeignTimelineError:
-            raise
-        except KafkaError as error:
-            self.unread = error
-            return
-        idents = topic_idents(job.kafka, job_topics(job.prefix, job.events), job.properties)
+        with kafka_threads():
+            try:
+                self.log = read_config(job.kafka, job.topic("config"), job.timeline, job.properties)
+            except ForeignTimelineError:
+                raise
+            except KafkaError as error:
+                self.unread = error
+                return
+            idents = topic_idents(job.kafka, job_topics(job.prefix, job.events), job.properties)
         self.topics = {name: idents[name] for name in job.events}
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:

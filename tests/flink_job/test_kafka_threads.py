@@ -1,12 +1,13 @@
-"""Which thread of a TaskManager's Python hands its log to Java."""
+"""What keeps the threads of Kafka clients from becoming Java's: none of theirs tells its log, none frees what is Java's."""
 
+import gc
 import logging
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from jobs.flink_job.logs import log_from_one_thread
+from jobs.flink_job.kafka_threads import kafka_threads
 
 
 class Java(logging.Handler):
@@ -35,12 +36,11 @@ def java() -> Iterator[Java]:
 
 
 def test_records_of_all_threads_come_from_one_that_stays(java: Java) -> None:
-    log_from_one_thread()
-    log_from_one_thread()
     for number in range(3):
-        thread = threading.Thread(target=logging.getLogger("kafka.client").warning, args=("broker %d", number))
-        thread.start()
-        thread.join()
+        with kafka_threads():
+            thread = threading.Thread(target=logging.getLogger("kafka.client").warning, args=("broker %d", number))
+            thread.start()
+            thread.join()
     for _ in range(3):
         assert java.came.acquire(timeout=10)
     assert [text for _, text in java.told] == ["broker 0", "broker 1", "broker 2"]
@@ -50,9 +50,19 @@ def test_records_of_all_threads_come_from_one_that_stays(java: Java) -> None:
 
 
 def test_kafka_clients_are_heard_from_warnings_on(java: Java) -> None:
-    log_from_one_thread()
-    logging.getLogger("kafka.conn").info("connected")
-    logging.getLogger("kafka.net.selector").warning("blocks the loop")
-    logging.getLogger("kafka.conn").warning("refused")
+    with kafka_threads():
+        logging.getLogger("kafka.conn").info("connected")
+        logging.getLogger("kafka.net.selector").warning("blocks the loop")
+        logging.getLogger("kafka.conn").warning("refused")
     assert java.came.acquire(timeout=10)
     assert [text for _, text in java.told] == ["refused"]
+
+
+def test_nothing_is_collected_while_one_of_them_lives() -> None:
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="broken"), kafka_threads():
+        with kafka_threads():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+        raise ValueError("broken")
+    assert gc.isenabled()
