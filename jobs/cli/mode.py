@@ -197,11 +197,11 @@ def list_command(
         timed: set[int] = set()
         untimed = 0
         refused: list[str] = []
-        for line in source.read_to_end() if source else ():
+        for number, line in enumerate(source.read_to_end() if source else (), start=1):
             try:
                 record = parse_config(line.data)
             except ConfigError as error:
-                refused.append(str(error))
+                refused.append(f"record {number}: {error}")
                 continue
             # A record in a file that has no time of its own is in force from where a job reads it: from the first
             # event on for a job that starts with this log, and that is what is shown.
@@ -210,8 +210,9 @@ def list_command(
             if moment is not None and since is not None and since > moment:
                 continue
             statuses = timeline.offer(line.data, since if record.effective_ms is None else None)
-            refused += [str(s["message"]) for s in statuses if s["kind"] == "config_rejected"]
-            if not any(s["kind"] == "config_rejected" for s in statuses):
+            rejected = [s["message"] for s in statuses if s["kind"] == "config_rejected"]
+            refused += [f"record {number}: {message}" for message in rejected]
+            if not rejected:
                 records[record.key] = (record.by, record.reason)
                 if record.effective_ms is not None:
                     timed.add(record.effective_ms)

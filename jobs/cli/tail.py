@@ -1,7 +1,7 @@
 """watchgate tail: what a job writes, as it writes it."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
@@ -40,19 +40,28 @@ def command(
     if rule is not None and topic == "deadletter":
         raise CommandError("error: a dead letter is about no rule: leave --rule out")
     properties = load_properties(client_properties)
+    others: set[str] | None = set() if rule is not None else None
     try:
         with kafka_errors():
             for value in follow(kafka, topic, prefix, properties):
-                if line := shown(topic, value, rule, json):
+                if value is None:
+                    if rule is not None and others is not None:
+                        print(waiting(rule, others), file=sys.stderr)
+                    others = None
+                elif line := shown(topic, value, rule, json):
                     print(line, flush=True)
+                    others = None
+                elif others is not None:
+                    others |= about(topic, value)
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output is gone: nothing to say, and nobody to say it to
 
 
-def follow(kafka: str, topic: str, prefix: str, properties: "ClientProperties | None") -> Iterator[bytes]:
-    """The values of a topic's last records and of all that come. Never ends. Raises KafkaError."""
+def follow(kafka: str, topic: str, prefix: str, properties: "ClientProperties | None") -> Iterator[bytes | None]:
+    """The values of a topic's last records and of all that come, None where there is nothing more just now. Never ends.
+    Raises KafkaError."""
     from kafka import TopicPartition
 
     from integration.kafka.client import KafkaError, reader
@@ -71,8 +80,11 @@ def follow(kafka: str, topic: str, prefix: str, properties: "ClientProperties | 
         for partition in partitions:
             consumer.seek(partition, max(begins[partition], ends[partition] - _BEFORE))
         while True:
-            for records in consumer.poll(timeout_ms=500).values():
+            polled = consumer.poll(timeout_ms=500)
+            for records in polled.values():
                 yield from (record.value for record in records if record.value is not None)
+            if not polled and all(consumer.position(each) >= ends[each] for each in partitions):
+                yield None
 
 
 def shown(topic: str, value: bytes, rule: str | None, json: bool) -> str | None:
@@ -88,6 +100,23 @@ def shown(topic: str, value: bytes, rule: str | None, json: bool) -> str | None:
         return _printable(_line(topic, document))
     except (ValueError, KeyError, TypeError):
         return f"(a record of {len(value)} bytes that is no {topic} document)"
+
+
+def waiting(rule: str, others: Set[str]) -> str:
+    """What somebody is told who asked for a rule that the last records are not about: its name may be mistyped."""
+    if not others:
+        return f"no record about {rule} yet; waiting for one"
+    guess = did_you_mean(rule, others)
+    known = guess if guess else f"they are about {', '.join(sorted(others))}"
+    return f"none of the last records is about {rule} ({known}); waiting for one"
+
+
+def about(topic: str, value: bytes) -> set[str]:
+    """The rules, or subjects of a status, that a record is about; none of one that is no such document."""
+    try:
+        return set(_rules(topic, orjson.loads(value)))
+    except (ValueError, KeyError, TypeError):
+        return set()
 
 
 def _rules(topic: str, document: Mapping[str, Any]) -> list[str]:

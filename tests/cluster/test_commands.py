@@ -70,6 +70,11 @@ def test_a_topic_is_tailed_until_the_reader_goes(broker: Broker, prefix: str) ->
         line = tail.stdout.readline()
         tail.terminate()
     assert line == "1970-01-01T00:00:00.000Z config_applied rule1: It is in force.\n"
+    with subprocess.Popen([*command, "--rule", "rule11"], stderr=subprocess.PIPE, cwd=_ROOT, text=True) as tail:
+        assert tail.stderr is not None
+        line = tail.stderr.readline()
+        tail.terminate()
+    assert line == "none of the last records is about rule11 (did you mean `rule1`?); waiting for one\n"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from integration.checks import check_kafka, check_machine, offsets_retention, transaction_timeout
 from integration.kafka import topics
 from integration.kafka.topics import CONFIG, EVENTS, LISTS, TOPICS, TopicSpec, check_topics, job_topics
-from jobs.cli.tail import shown
+from jobs.cli.tail import about, shown, waiting
 from operators.documents import status
 from schemas.cloudevents import TYPES
 
@@ -142,6 +142,16 @@ def test_only_records_about_a_rule() -> None:
         value = orjson.dumps(document)
         assert shown(topic, value, "copied_text", json=True) == value.decode()
         assert shown(topic, value, "other", json=True) is None
+
+
+def test_who_asks_for_a_rule_that_nothing_is_about_is_told() -> None:
+    """A mistyped name would wait for ever."""
+    others = about("verdicts", orjson.dumps(_VERDICT)) | about("verdicts", b"[]") | about("verdicts", b"\xff")
+    assert others == about("enforcement", orjson.dumps(_ACT)) == {"copied_text"}
+    told = "none of the last records is about {} ({}); waiting for one"
+    assert waiting("copied_texts", others) == told.format("copied_texts", "did you mean `copied_text`?")
+    assert waiting("burst", others | {"a"}) == told.format("burst", "they are about a, copied_text")
+    assert waiting("burst", set()) == "no record about burst yet; waiting for one"
 
 
 def test_what_is_no_document_does_not_end_the_tail() -> None:
