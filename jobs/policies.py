@@ -1,5 +1,7 @@
 """Policies become programs, with the models of a registry or without them."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +26,15 @@ class Policies:
     shelf: "Shelf | None" = None
 
     @classmethod
-    def over(cls, registry: Path | None) -> "Policies":
-        """With the registry at a folder, or without one."""
+    def over(
+        cls, registry: Path | None, around: Callable[[], AbstractContextManager[None]] = nullcontext
+    ) -> "Policies":
+        """With the registry at a folder, or without one. `around()` is what a model is loaded in."""
         if registry is None:
             return cls()
         from models.shelf import Shelf  # onnxruntime: half a second that a policy without models need not wait
 
-        return cls(Shelf(Registry(registry)))
+        return cls(Shelf(Registry(registry), around=around))
 
     def load(self, path: Path) -> Program:
         """The program of a policy file. Raises PolicyError."""

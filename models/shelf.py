@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from models.golden import golden_fault
 from models.inspection import inspect
@@ -17,13 +18,17 @@ KEPT = 4
 """Versions of one model that stay loaded: the one in force, its challenger, and those used last."""
 
 Inspect = Callable[[Sequence[StoredModel]], list[str | None]]
+Around = Callable[[], AbstractContextManager[None]]
 
 
 class _Loading:
     """One version on its way: a thread that ends with a scorer or with why there is none."""
 
-    def __init__(self, registry: Registry, name: str, version: int, inspect: Inspect, deadline: float) -> None:
+    def __init__(
+        self, registry: Registry, name: str, version: int, inspect: Inspect, around: Around, deadline: float
+    ) -> None:
         self.deadline = deadline
+        self._around = around
         self.used = 0
         self.scorer: Scorer | None = None
         self.refused: str | None = None
@@ -34,12 +39,13 @@ class _Loading:
 
     def _load(self, registry: Registry, name: str, version: int, inspect: Inspect) -> None:
         try:
-            stored = registry.load(name, version)
-            fault = inspect([stored])[0]
-            if fault is None:
-                scorer = OnnxScorer(stored)
-                fault = golden_fault(scorer)
-                self.scorer = scorer if fault is None else None
+            with self._around():
+                stored = registry.load(name, version)
+                fault = inspect([stored])[0]
+                if fault is None:
+                    scorer = OnnxScorer(stored)
+                    fault = golden_fault(scorer)
+                    self.scorer = scorer if fault is None else None
             self.refused = fault
         except ModelError as error:
             self.refused = str(error)
@@ -50,7 +56,8 @@ class _Loading:
 
 
 class Shelf:
-    """A `Catalog` and `Scorers` over a registry. Loading begins when a manifest is first asked for."""
+    """A `Catalog` and `Scorers` over a registry. Loading begins when a manifest is first asked for, in a thread of its own
+    inside `around()`."""
 
     def __init__(
         self,
@@ -58,11 +65,13 @@ class Shelf:
         *,
         patience_seconds: float = PATIENCE_SECONDS,
         inspect: Inspect = inspect,
+        around: Around = nullcontext,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.registry = registry
         self._patience = patience_seconds
         self._inspect = inspect
+        self._around = around
         self._clock = clock
         self._loadings: dict[tuple[str, int], _Loading] = {}
         self._told: set[tuple[str, int, str]] = set()
@@ -98,7 +107,8 @@ class Shelf:
         with self._lock:
             found = self._loadings.get(key)
             if found is None:
-                found = _Loading(self.registry, name, version, self._inspect, self._clock() + self._patience)
+                deadline = self._clock() + self._patience
+                found = _Loading(self.registry, name, version, self._inspect, self._around, deadline)
                 self._loadings[key] = found
                 self._touch(found)
                 self._forget(name)

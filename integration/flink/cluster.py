@@ -43,6 +43,11 @@ class Cluster:
         return self.jobmanager is not None and self.jobmanager.alive
 
     @property
+    def processes(self) -> list[Started]:
+        """All of them, dead or alive, in the order in which they are ended."""
+        return [each for each in (*self.taskmanagers, self.jobmanager, self.zookeeper) if each]
+
+    @property
     def environment(self) -> dict[str, str]:
         """For `flink run` and other commands against this cluster."""
         return environment(self.folder, find_java())
@@ -98,7 +103,7 @@ class Cluster:
                     return
             except ClusterError:
                 pass  # not up yet
-            dead = next((p for p in (self.zookeeper, self.jobmanager, *self.taskmanagers) if p and not p.alive), None)
+            dead = any(not process.alive for process in self.processes)
             if dead or time.monotonic() > deadline:
                 why = (
                     "a process ended" if dead else f"{taskmanagers} TaskManagers were not there within {seconds:.0f} s"
@@ -110,9 +115,8 @@ class Cluster:
 
     def stop(self) -> None:
         """Ends all its processes in order; jobs, checkpoints and ports stay for the next start."""
-        for process in (*self.taskmanagers, self.jobmanager, self.zookeeper):
-            if process:
-                process.stop(10)
+        for process in self.processes:
+            process.stop(10)
         self.taskmanagers = []
         self.save()
 

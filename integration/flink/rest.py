@@ -16,6 +16,7 @@ _ENDED = ("CANCELED", "FAILED", "FINISHED")
 _ABSENT = re.compile(r"Failed to get metadata for topics \[([^\]]+)\].*UnknownTopicOrPartitionException", re.DOTALL)
 """A source that misses a topic. The innermost error does not say which."""
 _PATIENCE_S = 2.0
+_SILENT_S = 5.0
 _NO_SLOTS = "Could not acquire the minimum required resources"
 """What Flink says of a job that waited in vain for slots: true, but not how many it lacks."""
 
@@ -58,10 +59,12 @@ class FlinkApi:
         ]
         return sorted(found, key=lambda job: -job.started_ms)
 
-    def find(self, job: str) -> Job:
-        """The job of this id, or the running one of this name."""
+    def find(self, job: str, ended: bool = False) -> Job:
+        """The job of this id, or the running one of this name; with `ended` the last one where none runs."""
         known = self.jobs()
         named = [j for j in known if j.id == job] or [j for j in known if j.name == job and not j.ended]
+        if not named and ended:
+            named = [j for j in known if j.name == job][:1]
         if not named:
             running = ", ".join(j.name for j in known if not j.ended) or "none"
             raise ClusterError(f"no job {job} runs at {self.address}. Running are: {running}.")
@@ -81,11 +84,18 @@ class FlinkApi:
         return int(counts.get("completed", 0))
 
     def last_checkpoint(self, job: str) -> str | None:
-        """Where a job's latest checkpoint or savepoint lies, None when there is none."""
+        """Where a job's latest checkpoint or savepoint lies, None when there is none from which a job can go on."""
         latest = self._call("GET", f"/jobs/{job}/checkpoints").get("latest", {})
         found = [each for each in (latest.get("completed"), latest.get("savepoint"), latest.get("restored")) if each]
-        newest: dict[str, str] = max(found, key=lambda each: int(each["id"]), default={})
-        return newest.get("external_path")
+        newest: dict[str, Any] = max(found, key=lambda each: int(each["id"]), default={})
+        where: str | None = newest.get("external_path")
+        # Without a folder for checkpoints it is `<checkpoint-not-externally-addressable>`.
+        return None if where is None or where.startswith("<") or newest.get("discarded") else where
+
+    def keeps_checkpoints(self, job: str) -> bool:
+        """Whether the checkpoints of a job are there when it was cancelled."""
+        kept = self._call("GET", f"/jobs/{job}/checkpoints/config")["externalization"]
+        return bool(kept["enabled"]) and not kept["delete_on_cancellation"]
 
     def free_slots(self) -> int:
         """Slots in which nothing runs."""
@@ -93,9 +103,11 @@ class FlinkApi:
 
     def lacking_slots(self, wanted: int, seconds: float = 10) -> str | None:
         """None when so many slots are free within `seconds` (a job that ended gives them back a little later), else how
-        many there are. Clusters that start TaskManagers as jobs need them are not asked."""
-        settings = self._call("GET", "/jobmanager/config")
-        if any(str(each["key"]).startswith(("kubernetes.", "yarn.")) for each in settings):
+        many there are. Clusters that start TaskManagers as jobs need them, or fit jobs to what there is, are not asked."""
+        settings = {str(each["key"]): str(each["value"]) for each in self._call("GET", "/jobmanager/config")}
+        if any(key.startswith(("kubernetes.", "yarn.")) for key in settings):
+            return None
+        if "adaptive" in settings.get("jobmanager.scheduler", "").lower() or "scheduler-mode" in settings:
             return None
         deadline = time.monotonic() + seconds
         while (found := self._call("GET", "/overview"))["slots-available"] < wanted:
@@ -131,10 +143,20 @@ class FlinkApi:
         return None
 
     def cancel(self, job: str, seconds: float = 60) -> None:
-        """Ends a job without a savepoint, and returns when it has ended; its checkpoints stay where they are."""
+        """Ends a job without a savepoint, and returns when it has ended; its checkpoints stay where they are. A cluster
+        of application mode ends with its job, and does not answer any more: that counts as an end too."""
         self._call("PATCH", f"/jobs/{job}?mode=cancel")
         deadline = time.monotonic() + seconds
-        while self._call("GET", f"/jobs/{job}")["state"] not in _ENDED:
+        silent_since: float | None = None
+        while True:
+            try:
+                if self._call("GET", f"/jobs/{job}")["state"] in _ENDED:
+                    return
+                silent_since = None
+            except ClusterError:
+                silent_since = silent_since or time.monotonic()
+                if time.monotonic() - silent_since > _SILENT_S:
+                    return
             if time.monotonic() > deadline:
                 raise ClusterError(f"job {job} was told to end, and has not after {seconds:.0f} s: look at its logs")
             time.sleep(0.2)

@@ -105,7 +105,8 @@ def _write_lib(lib: Path, connector: Path) -> None:
     """
     shutil.rmtree(lib, ignore_errors=True)
     lib.mkdir()
-    for jar in (*(flink_home() / "lib").glob("*.jar"), *(flink_home() / "opt").glob("flink-python*.jar"), connector):
+    packaged = [jar for jar in (flink_home() / "lib").glob("*.jar") if "connector-kafka" not in jar.name]
+    for jar in (*packaged, *(flink_home() / "opt").glob("flink-python*.jar"), connector):
         (lib / jar.name).symlink_to(jar)
 
 

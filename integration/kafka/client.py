@@ -5,7 +5,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from integration.kafka.properties import ClientProperties
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 _BOOTSTRAP_MS = 6_000
+
+_Client = TypeVar("_Client")
 
 
 class KafkaError(Exception):
@@ -30,8 +32,22 @@ def arguments(kafka: str, properties: ClientProperties | None) -> dict[str, Any]
     if "sasl_mechanism" in settings:
         # At debug level kafka-python writes each request to its log, the one with the password included.
         for name in ("kafka.net", "kafka.protocol"):
-            logging.getLogger(name).setLevel(logging.INFO)
+            logger = logging.getLogger(name)
+            logger.setLevel(max(logger.getEffectiveLevel(), logging.INFO))
     return {"bootstrap_servers": kafka.split(","), "bootstrap_timeout_ms": _BOOTSTRAP_MS} | settings
+
+
+def opened(kind: type[_Client], *topics: str, **settings: Any) -> _Client:
+    """A consumer or an admin client of kafka-python. One that finds no broker would leave its thread behind."""
+    made = kind.__new__(kind)
+    try:
+        kind.__init__(made, *topics, **settings)
+    except BaseException:
+        connections = getattr(made, "_client", None)
+        if connections is not None:
+            connections.close()
+        raise
+    return made
 
 
 def check_address(kafka: str) -> None:
@@ -49,7 +65,7 @@ def admin_client(kafka: str, properties: ClientProperties | None = None) -> Iter
     """A client for topics and settings. Every failure inside the block becomes a KafkaError."""
     from kafka import KafkaAdminClient
 
-    with explained(kafka), KafkaAdminClient(**arguments(kafka, properties)) as client:
+    with explained(kafka), opened(KafkaAdminClient, **arguments(kafka, properties)) as client:
         yield client
 
 
@@ -73,7 +89,7 @@ def reader(kafka: str, properties: ClientProperties | None = None, **settings: A
 
     with explained(kafka):
         fixed = {"isolation_level": "read_committed", "enable_auto_commit": False, "group_id": None}
-        made = KafkaConsumer(**arguments(kafka, properties) | fixed | settings)
+        made = opened(KafkaConsumer, **arguments(kafka, properties) | fixed | settings)
         try:
             yield made
         finally:

@@ -23,7 +23,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from integration.kafka.client import arguments, explained
+from integration.kafka.client import arguments, explained, opened
 from integration.kafka.headers import CloudEvent, HeaderError, parse_headers
 from integration.kafka.properties import ClientProperties
 
@@ -90,7 +90,8 @@ class Consumer(Generic[Document]):
         self._committed_at = time.monotonic()
         fixed = {"group_id": group, "isolation_level": "read_committed", "enable_auto_commit": False}
         with explained(kafka):
-            self._client = KafkaConsumer(topic, **arguments(kafka, properties) | fixed | {"auto_offset_reset": start})
+            settings = arguments(kafka, properties) | fixed | {"auto_offset_reset": start}
+            self._client = opened(KafkaConsumer, topic, **settings)
 
     def __enter__(self) -> Self:
         return self

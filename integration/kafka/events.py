@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from integration.kafka.address import KafkaPlace
-from integration.kafka.client import KafkaError, arguments, explained
+from integration.kafka.client import KafkaError, arguments, explained, opened
 from integration.kafka.existing import events_spec, existing_topics
 from integration.kafka.merging import Merged
 from integration.kafka.properties import ClientProperties
@@ -60,14 +60,15 @@ class KafkaEvents:
         """By partition: the position at which nothing came although something should have."""
         self._looked = self._seen = now()
         with explained(place.brokers):
-            self._client = KafkaConsumer(
+            self._client = opened(
+                KafkaConsumer,
                 **arguments(place.brokers, properties)
                 | {"isolation_level": "read_committed", "enable_auto_commit": False, "group_id": None}
                 | {
                     "auto_offset_reset": "none",
                     "max_partition_fetch_bytes": _FETCH_BYTES,
                     "metadata_max_age_ms": 10_000,
-                }
+                },
             )
             self._assign(set(range(found.partitions[place.name])))
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from integration.kafka.address import KafkaPlace
-from integration.kafka.client import KafkaError, arguments, explained
+from integration.kafka.client import KafkaError, arguments, explained, opened
 from integration.kafka.existing import existing_topics
 from integration.kafka.properties import ClientProperties
 from integration.kafka.topics import TopicSpec
@@ -34,14 +34,19 @@ class FollowedTopic:
         found = existing_topics(place.brokers, {place.name: spec}, properties)
         self.ident = found.idents[place.name]
         with explained(place.brokers):
-            self._client = KafkaConsumer(
+            self._client = opened(
+                KafkaConsumer,
                 **arguments(place.brokers, properties)
                 | {"isolation_level": "read_committed", "enable_auto_commit": False, "group_id": None}
-                | {"auto_offset_reset": "none", "metadata_max_age_ms": 10_000}
+                | {"auto_offset_reset": "none", "metadata_max_age_ms": 10_000},
             )
             self._partitions = [TopicPartition(place.name, n) for n in range(found.partitions[place.name])]
             self._client.assign(self._partitions)
+        try:
             self.seek({})
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def offsets(self) -> dict[int, int]:

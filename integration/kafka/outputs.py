@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from integration.kafka.address import KafkaPlace
-from integration.kafka.client import admin_client, arguments, explained
+from integration.kafka.client import admin_client, arguments, explained, opened
 from integration.kafka.existing import existing_topics
 from integration.kafka.headers import as_pairs, headers, record_key
 from integration.kafka.properties import ClientProperties
@@ -74,7 +74,7 @@ class TransactionalOutputs:
 
         settings = {"group_id": self._ident, "isolation_level": "read_committed", "enable_auto_commit": False}
         with explained(self.place.brokers):
-            client = KafkaConsumer(**arguments(self.place.brokers, self._properties) | settings)
+            client = opened(KafkaConsumer, **arguments(self.place.brokers, self._properties) | settings)
             try:
                 found = client.committed(self._marker, metadata=True)
             finally:

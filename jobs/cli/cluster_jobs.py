@@ -2,13 +2,16 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jobs.cli.flink_options import JobManager, address
 from jobs.cli.kafka_options import kafka_errors
 from jobs.cli.shared import CommandError
+
+if TYPE_CHECKING:
+    from integration.flink.rest import FlinkApi, Job
 
 JOBS_EXAMPLE = "Example: `watchgate jobs --jobmanager 127.0.0.1:8081`"
 STOP_EXAMPLE = "Example: `watchgate stop watchgate-shop --savepoint /var/lib/watchgate/savepoints`"
@@ -51,18 +54,40 @@ def stop(
         raise CommandError(_ONE_OF)
     api = FlinkApi(address(jobmanager))
     with kafka_errors():
-        found = api.find(job)
         if savepoint is not None:
+            found = api.find(job)
             folder = savepoint if "://" in savepoint else Path(savepoint).absolute().as_uri()
             location: str | None = api.stop(found.id, folder)
         else:
-            api.cancel(found.id)
-            location = api.last_checkpoint(found.id)
+            found = api.find(job, ended=True)
+            location = _cancelled(api, found)
+    done = f"{'stopped' if savepoint is not None else 'cancelled'} {found.name}"
+    if found.ended:
+        done = f"{found.name} had ended ({found.state})"
     if location is None:
-        print(f"cancelled {found.name}, which had no checkpoint: it starts as new")
+        print(f"{done}; there is no checkpoint of it: it starts as new")
     else:
-        ended = "cancelled" if cancel else "stopped"
-        print(f"{ended} {found.name}; go on with: watchgate submit POLICY ... --from-savepoint {location}")
+        print(f"{done}; go on with: watchgate submit POLICY ... --from-savepoint {location}")
+
+
+def _cancelled(api: "FlinkApi", job: "Job") -> str | None:
+    """Cancels a job unless it has ended, and returns where its last checkpoint lies."""
+    from integration.flink.settings import ClusterError
+
+    location = api.last_checkpoint(job.id)
+    if job.ended:
+        return location
+    if location is not None and not api.keeps_checkpoints(job.id):
+        raise CommandError(
+            f"error: {job.name} goes on: Flink would delete its checkpoints with it, for the cluster or the job sets "
+            "execution.checkpointing.externalized-checkpoint-retention. Stop it with --savepoint DIR; if it fails and can "
+            f"take none, copy {location} first and end it by Flink's own `flink cancel`"
+        )
+    api.cancel(job.id)
+    try:
+        return api.last_checkpoint(job.id)  # there may be a later one
+    except ClusterError:
+        return location  # the cluster ended with its job
 
 
 def _seconds(at_ms: int) -> str:

@@ -59,7 +59,7 @@ def down(folder: Folder = None) -> None:
     """End the processes that `up` started, and no others. Topics, checkpoints and ports stay for the next time."""
     where = folder_of(folder)
     broker, cluster = _found(where)
-    running = [each for each in (cluster, broker) if each and each.alive]
+    running = (broker and broker.alive) or (cluster and any(process.alive for process in cluster.processes))
     for each in (cluster, broker):
         if each:
             each.stop()

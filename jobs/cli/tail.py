@@ -46,13 +46,14 @@ def command(
             for value in follow(kafka, topic, prefix, properties):
                 if value is None:
                     if rule is not None and others is not None:
-                        print(waiting(rule, others), file=sys.stderr)
+                        print(_printable(waiting(rule, others)), file=sys.stderr)
                     others = None
-                elif line := shown(topic, value, rule, json):
+                    continue
+                if others is not None:
+                    named = about(topic, value)
+                    others = None if rule in named else others | named
+                if line := shown(topic, value, rule, json):
                     print(line, flush=True)
-                    others = None
-                elif others is not None:
-                    others |= about(topic, value)
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
@@ -60,7 +61,7 @@ def command(
 
 
 def follow(kafka: str, topic: str, prefix: str, properties: "ClientProperties | None") -> Iterator[bytes | None]:
-    """The values of a topic's last records and of all that come, None where there is nothing more just now. Never ends.
+    """The values of a topic's last records and of all that come, None where the last ones are through. Never ends.
     Raises KafkaError."""
     from kafka import TopicPartition
 
@@ -83,7 +84,7 @@ def follow(kafka: str, topic: str, prefix: str, properties: "ClientProperties | 
             polled = consumer.poll(timeout_ms=500)
             for records in polled.values():
                 yield from (record.value for record in records if record.value is not None)
-            if not polled and all(consumer.position(each) >= ends[each] for each in partitions):
+            if all(consumer.position(each) >= ends[each] for each in partitions):
                 yield None
 
 

@@ -11,6 +11,8 @@ from schemas.cloudevents import parse_iso
 from schemas.duration import parse_duration
 
 DELIVERIES = ("exactly-once", "at-least-once")
+_SHORTEST_MS = 10
+"""Flink's own bound for the time between checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,8 @@ def start_at(text: str) -> str | int:
 def checkpoint_interval(text: str) -> int:
     """In ms. Raises ValueError."""
     found = parse_duration(text)
-    if found == 0:
-        raise ValueError("without time between them there is nothing but checkpoints: write 500ms or more")
+    if found < _SHORTEST_MS:
+        raise ValueError(f"Flink waits for {_SHORTEST_MS} ms at least; a job has time for its work from 500ms on")
     return found
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.flink_job.facts import JobFacts, Subtask
-from jobs.flink_job.kafka_threads import kafka_threads
 from jobs.flink_job.kind_clock import KindClock
 from jobs.flink_job.labels import KindLabels
 from jobs.flink_job.list_feed import follow_lists, read_to_end
 from jobs.flink_job.map_store import KeyedMap
 from jobs.flink_job.members import KindMembers, without_lists
+from jobs.flink_job.python_threads import python_threads
 from jobs.flink_job.shards import shards_at
 from operators.plan import Program
 
@@ -50,7 +50,7 @@ def open_outside(job: JobFacts, program: Program, here: Subtask, state: OutsideS
     listed = [kind for kind, plan in program.kinds.items() if plan.lists]
     if not listed:
         return found
-    with kafka_threads(), closing(follow_lists(job)) as topic:
+    with python_threads(), closing(follow_lists(job)) as topic:
         members = {}
         for kind in listed:
             shards = shards_at(kind, here.index, here.of)

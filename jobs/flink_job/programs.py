@@ -6,6 +6,7 @@ from pathlib import Path
 
 import orjson
 
+from jobs.flink_job.python_threads import python_threads
 from jobs.policies import Policies
 from operators.choices import NO_CHOICES, Choices
 from operators.plan import Program
@@ -35,7 +36,7 @@ class ProgramRef:
 @cache
 def policies_over(registry: str | None) -> Policies:
     """The policies of a registry; a model is loaded once a process."""
-    return Policies.over(None if registry is None else Path(registry))
+    return Policies.over(None if registry is None else Path(registry), python_threads)
 
 
 class Programs:

@@ -23,10 +23,10 @@ from integration.kafka.existing import topic_idents
 from integration.kafka.topics import job_topics
 from jobs.flink_job.config_log import ConfigEntry, ForeignTimelineError, read_config
 from jobs.flink_job.facts import JobFacts, Subtask
-from jobs.flink_job.kafka_threads import kafka_threads
 from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import PAYLOAD, Arrived, Events, IdShare, Stretches, packed, unpacked
 from jobs.flink_job.programs import Programs
+from jobs.flink_job.python_threads import python_threads
 from jobs.flink_job.records import STAMPED, status_rows
 from jobs.flink_job.shards import ID_SHARDS, lane_name, shard_names
 from operators.ages import NEVER, Ages
@@ -67,7 +67,7 @@ class Stamp(BroadcastProcessFunction):
         self.log: list[ConfigEntry] = []
         self.topics: dict[str, str] = {}
         job = self.job
-        with kafka_threads():
+        with python_threads():
             try:
                 self.log = read_config(job.kafka, job.topic("config"), job.timeline, job.properties)
             except ForeignTimelineError:

@@ -9,20 +9,35 @@ from integration.flink.cluster import Cluster
 from integration.jars import Jars
 from integration.java import find_java
 from integration.kafka.broker import Broker
+from integration.kafka.topics import create_topics
 from integration.processes import Started
-from tests.cluster.running import ROOT, compare, crowd, running
+from tests.cluster.running import PII_KEY, ROOT, Running, compare, crowd, forget_dead
+from tests.cluster.test_submit import watchgate
 
 pytestmark = pytest.mark.cluster
 
 
-def test_a_job_brings_no_classes(flink: Cluster, jars: Jars, broker: Broker, prefix: str) -> None:
+def test_a_job_brings_no_classes(
+    flink: Cluster, jars: Jars, broker: Broker, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Classes that come with a job are loaded for each job anew, and stay while a thread holds them: one of the connector
     always does. So all of them are the cluster's own."""
+    forget_dead(flink)
     before = [class_loaders(taskmanager) for taskmanager in flink.taskmanagers]
-    with running(flink, jars, broker, prefix, ROOT / "examples" / "comments" / "policy.yaml") as job:
+    monkeypatch.setenv("WATCHGATE_PII_KEY", PII_KEY)
+    policy = ROOT / "examples" / "comments" / "policy.yaml"
+    job = Running(flink, broker, prefix, policy, create_topics(broker.address, prefix, partitions=1).timeline, jars)
+    status, out, err = watchgate(
+        *("submit", policy, "--kafka", broker.address, "--prefix", prefix, "--jobmanager", flink.address)
+    )
+    assert status == 0, err
+    job.job = out.split(" runs as job ")[1].split()[0]
+    try:
         job.feed(crowd(20, seed=1))
         compare(job)
         brought = [class_loaders(taskmanager) for taskmanager in flink.taskmanagers]
+    finally:
+        job.cancel()
     for now, then in zip(brought, before, strict=True):
         assert now <= then, "a job loaded classes of its own"
 

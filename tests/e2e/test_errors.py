@@ -3,18 +3,21 @@
 import errno
 import fcntl
 import io
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import orjson
 import polars as pl
 import pytest
 
+from integration.processes import start
 from integration.rocks_state import RocksState
 from jobs.cli import main
 from operators.store import Changes
@@ -685,8 +688,8 @@ def test_bad_options_say_what_they_take(shop: Shop) -> None:
         ("--from", "yesterday", "error: --from yesterday: write earliest, latest or a time: "),
         (
             "--checkpoint-interval",
-            "0s",
-            "error: --checkpoint-interval 0s: without time between them there is nothing but",
+            "9ms",
+            "error: --checkpoint-interval 9ms: Flink waits for 10 ms at least; a job has time for its work from 500ms on",
         ),
         (
             "--checkpoint-interval",
@@ -716,6 +719,18 @@ def test_a_local_cluster_that_does_not_run_is_named_by_its_folder(shop: Shop) ->
         f"start it with: watchgate local up --dir '{folder}'"
     )
     assert not folder.exists()
+
+
+def test_what_is_left_of_a_local_cluster_is_ended(shop: Shop) -> None:
+    """A JobManager may have died alone."""
+    folder = shop.folder / "own"
+    (folder / "flink").mkdir(parents=True)
+    left = start([sys.executable, "-c", "import time; time.sleep(600)"], folder / "log", os.environ, folder)
+    state = {"ports": {"rest": 1, "rpc": 1, "zookeeper": 1}, "taskmanagers": [asdict(left)]}
+    state |= {"zookeeper": None, "jobmanager": {"pid": left.pid, "began": "another process"}}
+    (folder / "flink" / "cluster.json").write_text(json.dumps(state))
+    assert shop.watchgate("local", "down", "--dir", folder).out == f"stopped; data stays in {folder}\n"
+    assert not left.alive
 
 
 def mode_error(shop: Shop, *arguments: object) -> str:

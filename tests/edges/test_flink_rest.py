@@ -1,8 +1,17 @@
-"""What a stack trace of Flink comes down to."""
+"""What a stack trace of Flink comes down to, and what is done where a cluster answers otherwise than the local one."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
-from integration.flink.rest import innermost
+from integration.flink import rest
+from integration.flink.rest import FlinkApi, innermost
+from jobs.cli.cluster_jobs import stop
+from jobs.cli.shared import CommandError
 
 PYTHON = """org.apache.flink.runtime.taskmanager.AsynchronousException: Caught exception
 \tat org.apache.flink.streaming.runtime.tasks.StreamTask.run(StreamTask.java:1)
@@ -40,3 +49,117 @@ Caused by: java.util.concurrent.ExecutionException: org.apache.kafka.common.erro
 )
 def test_the_innermost_error_is_what_is_said(trace: str, said: str) -> None:
     assert innermost(trace) == said
+
+
+class Flink(ThreadingHTTPServer):
+    """A JobManager with one job: answers by path, and which requests changed something."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.address = f"127.0.0.1:{self.server_address[1]}"
+        self.did: list[str] = []
+        self.state = "RUNNING"
+        self.checkpoint: dict[str, Any] = {"id": 7, "external_path": "file:/c/chk-7", "discarded": False}
+        self.externalization = {"enabled": True, "delete_on_cancellation": False}
+        self.settings: dict[str, str] = {}
+        self.gone_after_cancel = False
+
+    def answer(self, path: str) -> Any:
+        job = {"jid": "a" * 32, "name": "shop", "state": self.state, "start-time": 1}
+        return {
+            "/jobs/overview": {"jobs": [job | {"tasks": {"total": 2, "running": 2}}]},
+            f"/jobs/{'a' * 32}": job,
+            f"/jobs/{'a' * 32}/checkpoints": {"latest": {"completed": self.checkpoint}},
+            f"/jobs/{'a' * 32}/checkpoints/config": {"externalization": self.externalization},
+            "/jobmanager/config": [{"key": key, "value": value} for key, value in self.settings.items()],
+            "/overview": {"slots-available": 0, "slots-total": 1},
+        }[path]
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: Flink
+
+    def do_GET(self) -> None:
+        if self.server.gone_after_cancel and self.server.did:
+            self.close_connection = True
+            return
+        body = json.dumps(self.server.answer(self.path)).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_PATCH(self) -> None:
+        self.server.did.append(self.path)
+        self.server.state = "CANCELED"
+        self.send_response(202)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def flink() -> Iterator[Flink]:
+    with Flink() as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        yield server
+        server.shutdown()
+
+
+ON = "; go on with: watchgate submit POLICY ... --from-savepoint file:/c/chk-7\n"
+
+
+def test_a_cancelled_job_can_go_on(flink: Flink, capsys: pytest.CaptureFixture[str]) -> None:
+    stop("shop", cancel=True, jobmanager=flink.address)
+    assert flink.did == [f"/jobs/{'a' * 32}?mode=cancel"]
+    assert capsys.readouterr().out == f"cancelled shop{ON}"
+    stop("shop", cancel=True, jobmanager=flink.address)
+    assert len(flink.did) == 1, "it had ended"
+    assert capsys.readouterr().out == f"shop had ended (CANCELED){ON}"
+
+
+def test_a_cluster_that_ends_with_its_job_is_no_failure(
+    flink: Flink, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "_SILENT_S", 0.1)
+    flink.gone_after_cancel = True
+    stop("shop", cancel=True, jobmanager=flink.address)
+    assert capsys.readouterr().out == f"cancelled shop{ON}"
+
+
+@pytest.mark.parametrize("kept", [{"enabled": False}, {"enabled": True, "delete_on_cancellation": True}])
+def test_a_job_whose_checkpoints_would_go_with_it_is_not_cancelled(flink: Flink, kept: dict[str, bool]) -> None:
+    flink.externalization = kept
+    with pytest.raises(CommandError) as refused:
+        stop("shop", cancel=True, jobmanager=flink.address)
+    assert str(refused.value) == (
+        "error: shop goes on: Flink would delete its checkpoints with it, for the cluster or the job sets "
+        "execution.checkpointing.externalized-checkpoint-retention. Stop it with --savepoint DIR; if it fails and can take "
+        "none, copy file:/c/chk-7 first and end it by Flink's own `flink cancel`"
+    )
+    assert flink.did == []
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [{"discarded": True}, {"external_path": "<checkpoint-not-externally-addressable>"}],
+    ids=["gone", "in memory"],
+)
+def test_a_checkpoint_that_is_nowhere_is_not_offered(
+    flink: Flink, capsys: pytest.CaptureFixture[str], lost: dict[str, Any]
+) -> None:
+    flink.checkpoint |= lost
+    stop("shop", cancel=True, jobmanager=flink.address)
+    assert capsys.readouterr().out == "cancelled shop; there is no checkpoint of it: it starts as new\n"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"kubernetes.cluster-id": "c"}, {"jobmanager.scheduler": "Adaptive"}, {"scheduler-mode": "reactive"}]
+)
+def test_a_cluster_that_finds_slots_by_itself_is_not_asked_for_them(flink: Flink, settings: dict[str, str]) -> None:
+    api = FlinkApi(flink.address)
+    assert api.lacking_slots(1, seconds=0) == "0 of its 1 slots are free"
+    flink.settings = settings
+    assert api.lacking_slots(1, seconds=0) is None

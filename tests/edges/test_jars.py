@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from integration import jars
+from integration.flink import settings
+from integration.flink.settings import Ports, write_conf
 from integration.jars import JarsError, cached_jars, jars_folder, pinned, resolve_jars
 from integration.java import JavaError, find_java
 
@@ -152,3 +154,18 @@ def test_no_java_and_the_wrong_java(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(JavaError) as caught:
         find_java()
     assert str(caught.value) == f"{tmp_path}/bin/java is version 8; Kafka and Flink need Java 17 or 21. {_INSTALL}"
+
+
+def test_a_connector_that_flink_was_given_makes_way_for_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of them would be one too many for the class path."""
+    ours = tmp_path / "flink-sql-connector-kafka-5.jar"
+    flink = tmp_path / "flink"
+    given = ("lib/flink-dist.jar", "lib/flink-sql-connector-kafka-4.jar", f"lib/{ours.name}", "opt/flink-python-2.jar")
+    for name in (*given, "opt/other.jar", "conf/log4j.properties"):
+        (flink / name).parent.mkdir(parents=True, exist_ok=True)
+        (flink / name).touch()
+    (flink / "conf" / "config.yaml").write_text("env: {java: {opts: {all: -Da=b}}}")
+    monkeypatch.setattr(settings, "flink_home", lambda: flink)
+    write_conf(tmp_path / "own", Ports(1, 2, 3), ours, {})
+    found = {jar.name: jar.readlink() for jar in (tmp_path / "own" / "lib").iterdir()}
+    assert found == {Path(name).name: flink / name for name in (given[0], given[3])} | {ours.name: ours}

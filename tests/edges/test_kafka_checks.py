@@ -1,15 +1,22 @@
 """What doctor says of settings, and how records are shown by tail."""
 
+import threading
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
+from kafka import KafkaAdminClient, KafkaConsumer
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from integration.checks import check_kafka, check_machine, offsets_retention, transaction_timeout
-from integration.kafka import topics
+from integration.kafka import client, topics
+from integration.kafka.client import opened
 from integration.kafka.topics import CONFIG, EVENTS, LISTS, TOPICS, TopicSpec, check_topics, job_topics
+from integration.processes import free_ports
 from jobs.cli.tail import about, shown, waiting
+from jobs.cli.tail import command as tail
 from operators.documents import status
 from schemas.cloudevents import TYPES
 
@@ -152,6 +159,63 @@ def test_who_asks_for_a_rule_that_nothing_is_about_is_told() -> None:
     assert waiting("copied_texts", others) == told.format("copied_texts", "did you mean `copied_text`?")
     assert waiting("burst", others | {"a"}) == told.format("burst", "they are about a, copied_text")
     assert waiting("burst", set()) == "no record about burst yet; waiting for one"
+
+
+class Busy:
+    """A topic in which there are always more records, all about another rule."""
+
+    def __init__(self) -> None:
+        self.at = 0
+
+    def __enter__(self) -> "Busy":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def partitions_for_topic(self, _: str) -> set[int]:
+        return {0}
+
+    def assign(self, _: object) -> None: ...
+
+    def beginning_offsets(self, partitions: list[Any]) -> dict[Any, int]:
+        return dict.fromkeys(partitions, 0)
+
+    def end_offsets(self, partitions: list[Any]) -> dict[Any, int]:
+        return dict.fromkeys(partitions, 12)
+
+    def seek(self, _: object, offset: int) -> None:
+        self.at = offset
+
+    def position(self, _: object) -> int:
+        return self.at
+
+    def poll(self, timeout_ms: int) -> dict[str, list[SimpleNamespace]]:
+        if self.at > 100:
+            raise KeyboardInterrupt
+        self.at += 1
+        return {"": [SimpleNamespace(value=b"[]" if self.at == 5 else orjson.dumps(_VERDICT))]}
+
+
+def test_who_tails_a_busy_topic_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(client, "reader", lambda *_: Busy())
+    tail("127.0.0.1:1", "verdicts", rule="copied_\x1b[2Jtexts")
+    shown = capsys.readouterr()
+    assert shown.out == "(a record of 2 bytes that is no verdicts document)\n"
+    assert shown.err == (
+        "none of the last records is about copied_\ufffd[2Jtexts (did you mean `copied_text`?); waiting for one\n"
+    )
+
+
+def test_a_client_that_finds_no_broker_leaves_no_thread_behind() -> None:
+    (port,) = free_ports(1)
+    settings = {"bootstrap_servers": f"127.0.0.1:{port}", "bootstrap_timeout_ms": 300}
+    for kind in (KafkaConsumer, KafkaAdminClient):
+        before = set(threading.enumerate())
+        with pytest.raises((KafkaTimeoutError, KafkaConnectionError)):
+            opened(kind, **settings)
+        assert set(threading.enumerate()) <= before
 
 
 def test_what_is_no_document_does_not_end_the_tail() -> None:

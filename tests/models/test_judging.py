@@ -1,5 +1,8 @@
 """Scores in judge: what rules make of them, what verdicts say, and what happens where a model has no answer."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -20,7 +23,7 @@ from schemas.problem import PolicyError
 from schemas.verdict import Verdict
 from tests.judge.worlds import HOUR, NOON, rule
 from tests.models.builders import logistic, network, put, words
-from tests.models.worlds import World, fired
+from tests.models.worlds import World, fired, trusting
 
 
 def sigmoid(x: float) -> float:
@@ -98,6 +101,21 @@ def test_judge_waits_for_a_model_that_another_process_has_and_this_one_not_yet(w
     world.shelf = Shelf(world.registry, inspect=lambda models: sleep(0.2) or [None])
     found = world.judge(line, [900.0])
     assert fired(found) == [("e0", "risky", "live"), ("e0", "mixed", "live")] and not found.errors
+
+
+def test_what_a_job_puts_around_threads_is_around_the_one_that_loads(world: World) -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        seen.append(threading.current_thread().name)
+        yield
+        seen.append("loaded")
+
+    world.shelf = Shelf(world.registry, inspect=trusting, around=around)
+    world.shelf.manifest("fraud", 1)
+    assert world.shelf.settle("fraud", 1) is None
+    assert seen == ["load fraud@1", "loaded"]
 
 
 @pytest.mark.parametrize("broken", ["raises", "one row"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jobs.flink_job.kafka_threads import kafka_threads
+from jobs.flink_job.python_threads import python_threads
 
 
 class Java(logging.Handler):
@@ -37,7 +37,7 @@ def java() -> Iterator[Java]:
 
 def test_records_of_all_threads_come_from_one_that_stays(java: Java) -> None:
     for number in range(3):
-        with kafka_threads():
+        with python_threads():
             thread = threading.Thread(target=logging.getLogger("kafka.client").warning, args=("broker %d", number))
             thread.start()
             thread.join()
@@ -50,7 +50,7 @@ def test_records_of_all_threads_come_from_one_that_stays(java: Java) -> None:
 
 
 def test_kafka_clients_are_heard_from_warnings_on(java: Java) -> None:
-    with kafka_threads():
+    with python_threads():
         logging.getLogger("kafka.conn").info("connected")
         logging.getLogger("kafka.net.selector").warning("blocks the loop")
         logging.getLogger("kafka.conn").warning("refused")
@@ -60,8 +60,8 @@ def test_kafka_clients_are_heard_from_warnings_on(java: Java) -> None:
 
 def test_nothing_is_collected_while_one_of_them_lives() -> None:
     assert gc.isenabled()
-    with pytest.raises(ValueError, match="broken"), kafka_threads():
-        with kafka_threads():
+    with pytest.raises(ValueError, match="broken"), python_threads():
+        with python_threads():
             assert not gc.isenabled()
         assert not gc.isenabled()
         raise ValueError("broken")

@@ -1,9 +1,10 @@
-"""Our own Kafka clients inside a TaskManager, whose threads must never become Java's.
+"""Threads of Python inside a TaskManager, which must never become Java's: of our own Kafka clients, and those that load
+models.
 
 A Python thread that calls Java becomes one of Java's, and pemja never takes it back: when it ends it is left for ever as
-a thread that is none, and `jstack`, which asks each for the time that it took, ends the TaskManager. A client's thread
-ends with the client. It would call Java when it logs, and when Python's garbage collector, which runs in whatever thread
-comes along, frees Java's objects in it.
+a thread that is none, and `jstack`, which asks each for the time that it took, ends the TaskManager. A thread would call
+Java when it logs, and when Python's garbage collector, which runs in whatever thread comes along, frees Java's objects
+in it.
 """
 
 import gc
@@ -21,8 +22,8 @@ _open = 0
 
 
 @contextmanager
-def kafka_threads() -> Iterator[None]:
-    """Around the life of a client. Meanwhile reference counts alone free memory: keep it short."""
+def python_threads() -> Iterator[None]:
+    """Around the life of a thread that will end. Meanwhile reference counts alone free memory: keep it short."""
     global _open
     with _lock:
         _log_from_one_thread()
