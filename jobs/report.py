@@ -59,8 +59,9 @@ def rule_table(program: Program, summary: Summary, measured: dict[str, Measured]
 
 
 def counts_line(summary: Summary) -> str:
-    """The counts of the whole state in one line."""
+    """The counts of the whole state in one line, and how many events this run has read."""
     counts = summary.counts
+    whole = sum(counts.get(name, 0) for name in ("judged", "dead", "repeated")) <= summary.events
     parts = [
         f"{counts.get(name, 0):,} {words}"
         for name, words in (
@@ -72,7 +73,7 @@ def counts_line(summary: Summary) -> str:
     ]
     if counts.get("unscored"):
         parts.append(f"{counts['unscored']:,} without the score of a model that was not there or failed")
-    return f"{summary.events:,} events read: " + ", ".join(parts)
+    return f"{summary.events:,} events read{':' if whole else '; so far'} " + ", ".join(parts)
 
 
 def labels_line(counts: Mapping[str, int]) -> str:

@@ -20,6 +20,7 @@ Indices = Milliseconds
 _FUTURE = (
     "the event's time is more than 5 minutes ahead of the clock of its source, and what follows does not confirm it"
 )
+_BEYOND = "the event's time is more than 5 minutes after the clock of this machine"
 _FUTURE_HINT = "fix the producer's clock, or check `unit:` of the time"
 
 
@@ -49,6 +50,8 @@ def settle(
         event_times(decoded), following, given_or_none, None if forged is None else forged[decoded.rows]
     )
     keep = ~future
+    horizon = NO_TIME if clock.horizon_ms is None else clock.horizon_ms
+    beyond = (event_times(decoded) > horizon) & (horizon != NO_TIME)
     dead = dict(zip(decoded.dead_rows, decoded.dead, strict=True))
     for row in np.flatnonzero(future).tolist():
         at = int(decoded.rows[row])
@@ -58,7 +61,7 @@ def settle(
             "decode",
             "future_time",
             None,
-            _FUTURE,
+            _BEYOND if beyond[row] else _FUTURE,
             _FUTURE_HINT,
             payload(at),
             event_id,

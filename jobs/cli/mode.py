@@ -24,6 +24,7 @@ from operators.modes import standing
 from operators.timeline import Timeline
 from schemas.cloudevents import iso
 from schemas.config import ConfigError, parse_config
+from schemas.counted import counted
 from schemas.problem import did_you_mean
 
 app = typer.Typer(help="Set and list the modes of rules.", no_args_is_help=True)
@@ -166,8 +167,9 @@ def _show_shadow(rule: str, config: str, known: _Rules | None, properties: Clien
         seen = known.seen
         for name in list(seen.rules) if rule == "*" else [rule]:
             found = seen.rules[name]
+            acted = f"{counted(found.hits, 'live hit')}, {counted(found.acted, 'action')}; " if found.hits else ""
             print(
-                f"{name}: {found.shadow_hits:,} shadow hits in {seen.judged:,} events up to {seen.at or 'now'}; live it would have acted {found.shadow_acted:,} times ({found.mode} now)"
+                f"{name}: {acted}{counted(found.shadow_hits, 'shadow hit')} in {seen.judged:,} events up to {seen.at or 'now'}; live it would have acted {found.shadow_acted:,} times ({found.mode} now)"
             )
 
 

@@ -114,6 +114,8 @@ def command(
         policies = Policies.over(registry)
         program = policies.load(policy)
         policies.require(program)
+        if program.pii and not secret:
+            print(_NO_KEY, file=sys.stderr)
         plan = JobPlan(
             program=program,
             compile_policy=policies.of_document,
@@ -162,6 +164,10 @@ def command(
         sys.exit(stop.status)
 
 
+_NO_KEY = (
+    "warning: WATCHGATE_PII_KEY is not set, so `pii: hash` fields are hashed under the key of this --state alone: the "
+    "hashes of another will be others. Set it to a secret that stays."
+)
 _TWICE_S = 2.0
 
 

@@ -23,7 +23,8 @@ from schemas.cloudevents import parse_iso
 from schemas.policy_file import PolicyError
 
 RegistryOption = Annotated[
-    Path | None, typer.Option("--registry", help="Folder of models, as `watchgate models` keeps it.")
+    Path | None,
+    typer.Option("--registry", help="Folder of models, as `watchgate models` keeps it.", envvar="WATCHGATE_REGISTRY"),
 ]
 RegistryFolder = Annotated[Path, typer.Option("--registry", help="Folder of models.", envvar="WATCHGATE_REGISTRY")]
 REGISTRY = Path("models")

@@ -106,3 +106,12 @@ def test_future_and_repeated_words() -> None:
     )
     assert (dead[0].ingest_ms, dead[1].ingest_ms, dead[0].payload) == (MS, MS, records[1])
     assert times[4] == NO_TIME
+
+
+def test_what_is_beyond_the_machines_own_clock_says_so() -> None:
+    """However many events vouch for each other."""
+    records = [
+        orjson.dumps({"kind": "post", "id": str(n), "ts": MS + 10**9 * bool(n) + n, "text": "x"}) for n in range(9)
+    ]
+    _, dead, _, _ = run(records, [])
+    assert [d.detail for d in dead] == ["the event's time is more than 5 minutes after the clock of this machine"] * 8

@@ -195,7 +195,7 @@ def test_the_state_of_another_policy(shop: Shop) -> None:
         "Name the state folder of bazaar with --state, or an empty one."
     )
     shop.change(("policy: bazaar", "policy: shop"))
-    assert "\n0 events read: 60 judged" in shop.run(events).out
+    assert "\n0 events read; so far 60 judged" in shop.run(events).out
     assert shop.files() == before
 
 
@@ -215,7 +215,7 @@ def test_the_state_of_a_newer_version(shop: Shop) -> None:
         "Use the version that wrote it, or start with an empty --state."
     )
     change_document(shop.folder / "out" / "state", "engine", format=1)
-    assert "\n0 events read: 60 judged" in shop.run(events).out
+    assert "\n0 events read; so far 60 judged" in shop.run(events).out
 
 
 def test_a_state_that_another_process_uses(shop: Shop) -> None:

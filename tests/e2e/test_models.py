@@ -221,9 +221,12 @@ def test_imports_that_go_wrong(shop: Shop, case: str) -> None:
     assert not (shop.folder / "r").exists()
 
 
-def test_a_run_without_its_models_does_not_begin(shop: Shop, registry: Path) -> None:
+def test_a_run_without_its_models_does_not_begin(shop: Shop, registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events = shop.write(EVENTS)
     run = ("run", shop.policy, "--input", events, "--output", shop.folder / "out")
+    monkeypatch.setenv("WATCHGATE_REGISTRY", str(registry))
+    assert shop.watchgate("run", shop.policy, "--input", events, "--output", shop.folder / "with").status == 0
+    monkeypatch.delenv("WATCHGATE_REGISTRY")
     assert error(shop, *run) == (
         "error: policy shop has models (fraud@1), and no registry is given: give --registry DIR"
     )

@@ -274,6 +274,11 @@ def test_promoting_shows_what_the_rule_did_in_shadow(shop: Shop, config: Path) -
     assert said.startswith(
         f"pricey: 30 shadow hits in 30 events up to {at(29)}; live it would have acted 30 times (shadow now)\n"
     )
+    shop.run(shop.write(sales(40)), "out", "--config", config)
+    assert set_mode(shop, "*", "clear").splitlines()[-2] == (
+        f"pricey: 10 live hits, 10 actions; 30 shadow hits in 40 events up to {at(39)}; live it would have acted 30 times "
+        "(live now)"
+    )
 
 
 # the fuse

@@ -239,7 +239,7 @@ def test_a_finished_command_reads_nothing_again_and_changes_nothing(shop: Shop) 
     before = shop.files()
     for _ in range(2):
         done = shop.run(events)
-        assert "\n0 events read: 120 judged" in done.out
+        assert "\n0 events read; so far 120 judged" in done.out
         assert shop.files() == before
 
 
@@ -253,7 +253,7 @@ def test_a_second_input_on_the_same_state_goes_on(shop: Shop) -> None:
     )
     shop.run(whole, "whole")
     shop.run(first)
-    assert "200 events read: 300 judged, 0 dead letters, 40 repeated" in shop.run(second).out
+    assert "200 events read; so far 300 judged, 0 dead letters, 40 repeated" in shop.run(second).out
     assert "\n0 events read" in shop.run(first).out
     for topic in ("enforcement", "enforcement.shadow", "deadletter", "status"):
         assert shop.files()[topic] == shop.files("whole")[topic]
@@ -268,7 +268,7 @@ def test_lines_that_are_appended_are_read_by_the_next_run(shop: Shop) -> None:
     shop.run(source)
     with source.open("ab") as file:
         file.write(b"".join(orjson.dumps(event) + b"\n" for event in events[90:]))
-    assert "\n110 events read: 200 judged" in shop.run(source).out
+    assert "\n110 events read; so far 200 judged" in shop.run(source).out
     assert shop.files() == shop.files("whole")
 
 
@@ -600,7 +600,8 @@ def test_the_pii_key_decides_the_hashes(shop: Shop, monkeypatch: pytest.MonkeyPa
         monkeypatch.delenv("WATCHGATE_PII_KEY", raising=False)
         if key:
             monkeypatch.setenv("WATCHGATE_PII_KEY", key)
-        shop.run(source, output)
+        warned = "warning: WATCHGATE_PII_KEY is not set, so `pii: hash` fields are hashed under the key of this --state alone"
+        assert shop.run(source, output).err.startswith(warned) == (key is None)
         cards[output] = {act["target"]["key"] for act in shop.read("enforcement", output) if act["rule"] == "pricey"}
     assert cards["one"] == cards["two"]
     others = [cards[name] for name in ("one", "other", "own", "own2")]
