@@ -4,6 +4,7 @@ The first record names the timeline. A record's append time is the broker's, so 
 was in force before it was there.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from integration.config_log import ConfigLine
@@ -13,6 +14,9 @@ from integration.kafka.existing import existing_topics
 from integration.kafka.following import FollowedTopic
 from integration.kafka.properties import ClientProperties
 from integration.kafka.topics import CONFIG, read_timeline
+
+_LARGEST = 1 << 25
+"""Bytes of a request: whether a record is too large for the topic the broker says."""
 
 
 class ConfigTopic:
@@ -51,11 +55,13 @@ class ConfigTopic:
         self._topic.close()
 
 
-def append(place: KafkaPlace, key: str, record: bytes, properties: ClientProperties | None = None) -> None:
-    """Adds a record; it is there, on all replicas, when this returns. Raises KafkaError."""
+def append(
+    place: KafkaPlace, key: str, record: Callable[[], bytes], properties: ClientProperties | None = None
+) -> None:
+    """Adds a record, asked for when the connection stands; it is on all replicas when this returns. Raises KafkaError."""
     existing_topics(place.brokers, {place.name: CONFIG}, properties)
-    with producer(place.brokers, properties, max_request_size=len(record) + 65_536) as client:
-        client.send(place.name, key=key.encode(), value=record, partition=0).get(timeout=30)
+    with producer(place.brokers, properties, max_request_size=_LARGEST) as client:
+        client.send(place.name, key=key.encode(), value=record(), partition=0).get(timeout=30)
 
 
 def _lines(records: list[Any]) -> list[ConfigLine]:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,28 @@ def open_log(config: str, properties: ClientProperties | None) -> ConfigLog:
     return ConfigTopic(kafka_place(config, "TOPIC"), properties) if is_kafka(config) else ConfigFile(Path(config))
 
 
-def effective(effective_at: str | None, in_: str | None) -> str | None:
-    """The time from which on a record asks to be in force; None: from when it is read."""
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When a record asks to be in force: at a time, so many ms after it is written, or else from when it is read."""
+
+    at: str | None = None
+    in_ms: int | None = None
+
+    def written_now(self) -> str | None:
+        """The time for a record that is written now."""
+        return self.at if self.in_ms is None else iso(int(time.time() * 1000) + self.in_ms)
+
+
+def effective(effective_at: str | None, in_: str | None) -> Start:
+    """What the two options say."""
     if effective_at is not None and in_ is not None:
         raise CommandError("error: --in and --effective-at say the same thing twice: give one of them")
     if in_ is not None:
         try:
-            return iso(int(time.time() * 1000) + parse_duration(in_))
+            return Start(in_ms=parse_duration(in_))
         except ValueError as error:
             raise CommandError(f"error: --in: {error}") from None
-    return None if effective_at is None else iso(parse_time(effective_at))
+    return Start() if effective_at is None else Start(iso(parse_time(effective_at)))
 
 
 def published(config: str, properties: ClientProperties | None, policies: Policies) -> Program | None:
@@ -76,27 +89,41 @@ def prepared(record: Mapping[str, object]) -> bytes:
     return data
 
 
-def append(config: str, record: Mapping[str, object], properties: ClientProperties | None, wait: bool) -> list[str]:
-    """Appends a record; with `wait` the sentences with which every subtask of a job has said that it took it.
+@dataclass(slots=True)
+class Appended:
+    """What became of a record. `answers`: the sentences with which every subtask of a job has said that it took it."""
 
-    Raises CommandError when a job rejects it, or none answers.
-    """
-    data = prepared(record)
+    effective_at: str | None = None
+    answers: list[str] = field(default_factory=list)
+
+
+def append(
+    config: str, record: Mapping[str, object], start: Start, properties: ClientProperties | None, wait: bool
+) -> Appended:
+    """Appends a record that asks to be in force at `start`, counted from the moment at which it is sent; with `wait` the
+    answers too. Raises CommandError when a job rejects it, or none answers."""
+    done = Appended()
+
+    def dated() -> dict[str, object]:
+        done.effective_at = start.written_now()
+        return {**record, "effective_at": done.effective_at}
+
+    prepared(dated())
     if not is_kafka(config):
         if wait:
             raise CommandError("error: --wait needs a config log in Kafka: a job that follows a file answers nowhere")
-        append_to_file(Path(config), record)
-        return []
+        append_to_file(Path(config), dated())
+        return done
     place = kafka_place(config, "TOPIC")
-    if not wait:
-        append_to_topic(place, str(record["key"]), data, properties)
-        return []
-    answers = _Answers(place, record, properties)
+    answers = _Answers(place, record, properties) if wait else None
     try:
-        append_to_topic(place, str(record["key"]), data, properties)
-        return answers.wait(WAIT_S)
+        append_to_topic(place, str(record["key"]), lambda: prepared(dated()), properties)
+        if answers is not None:
+            done.answers = answers.wait(WAIT_S)
     finally:
-        answers.close()
+        if answers is not None:
+            answers.close()
+    return done
 
 
 class _Answers:

@@ -72,7 +72,7 @@ def set_command(
     mode = re.sub(r"\s+", " ", mode.strip())
     if not reason.strip():
         raise CommandError("error: --reason is empty. Say why, for whoever reads the log after an incident.")
-    moment = effective(effective_at, in_)
+    start = effective(effective_at, in_)
     properties = load_properties(client_properties)
     with mendable(), kafka_errors():
         known = _rules(config, properties, registry)
@@ -88,28 +88,27 @@ def set_command(
     record = {
         "key": f"mode/{rule}",
         "value": value,
-        "effective_at": moment,
         "by": by or getpass.getuser(),
         "reason": reason.strip(),
         "at": iso(int(datetime.now(UTC).timestamp() * 1000)),
     }
-    prepared(record)
+    prepared(record)  # before anybody is asked
     if mode == "clear" or mode.startswith("live"):
         with mendable(), kafka_errors():
             _show_shadow(rule, config, known, properties)
         ask(f"{'clear the panic switch' if rule == '*' else f'set {rule} to {mode}'}?", yes)
     with mendable(), kafka_errors():
-        answers = append(config, record, properties, wait)
+        done = append(config, record, start, properties, wait)
     what = (
         {"shadow": "every rule is held in shadow", "clear": "the panic switch is cleared"}[mode]
         if rule == "*"
         else f"{rule} is set to {mode}"
     )
-    when = f"from {moment}" if moment else "from where a job reads the record"
+    when = f"from {done.effective_at}" if done.effective_at else "from where a job reads the record"
     print(f"{what} {when}; recorded in {config}")
     if rule != "*" and known is None:
         print(f"no policy is known that goes with {config}: a job rejects the record if it has no rule {rule}")
-    print("".join(f"{answer}\n" for answer in answers), end="")
+    print("".join(f"{answer}\n" for answer in done.answers), end="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ def publish(
     """
     if not reason.strip():
         raise CommandError("error: --reason is empty. Say why, for whoever reads the log after an incident.")
-    moment = effective(effective_at, in_)
+    start = effective(effective_at, in_)
     properties = load_properties(client_properties)
     with mendable(), kafka_errors():
         name, version = parse_reference(model)
@@ -169,15 +169,15 @@ def publish(
         record = {
             "key": f"model/{name}",
             "value": {"version": version, "mode": mode.value},
-            "effective_at": moment,
             "by": by or getpass.getuser(),
             "reason": reason.strip(),
             "at": _now(),
         }
-        answers = append(config, record, properties, wait)
+        done = append(config, record, start, properties, wait)
     what = "is in force" if mode is Mode.live else "is the challenger"
-    print(f"{model} {what} {f'from {moment}' if moment else 'from where a job reads the record'}; recorded in {config}")
-    print("".join(f"{answer}\n" for answer in answers), end="")
+    when = f"from {done.effective_at}" if done.effective_at else "from where a job reads the record"
+    print(f"{model} {what} {when}; recorded in {config}")
+    print("".join(f"{answer}\n" for answer in done.answers), end="")
 
 
 app.command("import", epilog=import_model.EXAMPLE)(import_model.command)

@@ -45,6 +45,7 @@ def command(
     """
     if not reason.strip():
         raise CommandError("error: --reason is empty. Say why, for whoever reads the log after an incident.")
+    start = effective(effective_at, in_)
     properties = load_properties(client_properties)
     with mendable(), kafka_errors():
         policies = Policies.over(registry)
@@ -59,20 +60,18 @@ def command(
     if acting:
         print(f"live by the policy itself, unless a mode record says otherwise: {', '.join(acting)}")
         ask(f"publish {policy}?", yes)
-    moment = effective(effective_at, in_)
     record = {
         "key": "policy",
         "value": value,
-        "effective_at": moment,
         "by": by or getpass.getuser(),
         "reason": reason.strip(),
         "at": iso(int(datetime.now(UTC).timestamp() * 1000)),
     }
     with mendable(), kafka_errors():
-        answers = append(config, record, properties, wait)
-    when = f"from {moment}" if moment else "from where a job reads the record"
+        done = append(config, record, start, properties, wait)
+    when = f"from {done.effective_at}" if done.effective_at else "from where a job reads the record"
     print(f"policy {program.name} {program.digest} is published {when}; recorded in {config}")
-    print("".join(f"{answer}\n" for answer in answers), end="")
+    print("".join(f"{answer}\n" for answer in done.answers), end="")
 
 
 def _changes(before: Program | None, after: Program) -> list[str]:
