@@ -11,11 +11,10 @@ from operators.enrich import Enriched, enrich
 from operators.expressions import Explanation, explain
 from operators.keys import key_bytes
 from operators.modes import resolve, standing, warm_from
-from operators.observe import Observed
 from operators.plan import ModelPlan, Program, RulePlan
 from operators.score_documents import explained
 from operators.scoring import Scorers
-from operators.stamp import Stamped
+from operators.stamp import Stamped, of_types
 
 
 class NotJudgedError(Exception):
@@ -50,36 +49,45 @@ class Explained:
 
 
 def explain_event(simulation: Simulation, rule: str, event_id: str) -> Explained:
-    """Runs the source up to the event. Raises NotJudgedError when the event is not there, is dead, or is none of the rule's types."""
+    """Runs the source up to the event, the first with this id of a type at which the rule looks: an id is of its type only.
+
+    Raises NotJudgedError when no such event is judged: it is not there, is dead, or is of other types.
+    """
     simulation.keep_observed = True
+    dead: str | None = None
+    other: str | None = None
     for outcome in simulation:
         for stamped, observed in outcome.observed:
             rows = observed.frame.with_row_index("__at").filter(pl.col("event_id") == event_id)
-            if rows.height:
-                return _explained(stamped, observed, rows, rule, simulation.scorers)
-        _refuse_dead(outcome, event_id)
+            if rows.is_empty():
+                continue
+            plan = next(r for r in stamped.program.rules if r.name == rule)
+            looked_at = rows if plan.types is None else rows.filter(of_types(plan.types))
+            if looked_at.height:
+                return _explained(stamped, looked_at, plan, simulation.scorers)
+            looks_at = ", ".join(plan.types or ())
+            other = other or f"rule {rule} looks at {looks_at}, event {event_id} is {rows['event_type'][0]}"
+        dead = dead or _dead(outcome, event_id)
     raise NotJudgedError(
-        f"there is no event {event_id} in {simulation.source}. Give the id as it stands in the record; `watchgate features` lists all ids."
+        dead
+        or other
+        or f"there is no event {event_id} in {simulation.source}. Give the id as it stands in the record; `watchgate features` lists all ids."
     )
 
 
-def _refuse_dead(outcome: Outcome, event_id: str) -> None:
+def _dead(outcome: Outcome, event_id: str) -> str | None:
+    """Why an event was not judged, if it is a dead letter. Of a repeated id the first event was judged, or is one itself."""
     for document in outcome.documents.get("deadletter", ()):
-        if document["event_id"] == event_id:
-            raise NotJudgedError(
-                f"event {event_id} was not judged, it is a dead letter: {document['detail']} ({document['reason']}; {document['hint']})"
-            )
+        dead = document["stage"] != "labels" and document["reason"] != "repeated_id"
+        if dead and document["event_id"] == event_id:
+            return f"event {event_id} was not judged, it is a dead letter: {document['detail']} ({document['reason']}; {document['hint']})"
+    return None
 
 
-def _explained(stamped: Stamped, observed: Observed, rows: pl.DataFrame, rule: str, scorers: Scorers) -> Explained:
-    plan = next(r for r in stamped.program.rules if r.name == rule)
+def _explained(stamped: Stamped, rows: pl.DataFrame, plan: RulePlan, scorers: Scorers) -> Explained:
     enriched = enrich(stamped, rows, stamped.program, scorers)
     frame = enriched.frame
     row = frame.row(0, named=True)
-    if plan.types is not None and row["event_type"] not in plan.types:
-        raise NotJudgedError(
-            f"rule {rule} looks at {', '.join(plan.types)}, event {row['event_id']} is {row['event_type']}"
-        )
     explanation = explain(plan.when, row)
     epoch = stamped.epochs[int(stamped.epoch_index[row["__at"]])]
     stand = standing(plan, epoch)

@@ -17,6 +17,7 @@ from pathlib import Path as FilePath
 from pydantic import ValidationError
 
 from schemas.complaints import Complaint, complaints, without_echoes
+from schemas.cut_expression import quotes_hint
 from schemas.policy import Policy
 from schemas.policy_shape import Mistake, entity_mistakes, feature_mistakes, field_mistakes, model_mistakes
 from schemas.problem import NamedText, Path, nearest_file
@@ -122,7 +123,7 @@ def parse_policy(text: str, name: str) -> PolicyFile:
         policy = Policy.model_validate(source.root.value)
     except ValidationError as error:
         found = _found(error, source)
-        problems += [_problem(source, c.path, c.message, c.hint, c.at_key) for c in found]
+        problems += [_problem(source, c.path, c.message, _hint(c, source), c.at_key) for c in found]
     if problems:
         raise PolicyError(problems, NamedText(name, text))
     return PolicyFile(policy, text, name, source)
@@ -149,6 +150,11 @@ class _Lines:
 def _problem(source: SourceText, path: Path, message: str, hint: str | None, key: bool) -> Problem:
     start, end = source.span(path, key)
     return Problem(path, message, *source.place(start), max(1, end - start), hint)
+
+
+def _hint(complaint: Complaint, source: SourceText) -> str | None:
+    cut = quotes_hint(source.text, source.span(complaint.path, key=True)[0]) if complaint.at_key else None
+    return cut or complaint.hint
 
 
 def _found(error: ValidationError, source: SourceText) -> list[Complaint]:

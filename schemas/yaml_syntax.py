@@ -6,6 +6,8 @@ from typing import NamedTuple
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
+from schemas.cut_expression import quotes_hint
+
 
 class Fault(NamedTuple):
     """Something wrong with the text itself, at characters [start, end)."""
@@ -67,7 +69,8 @@ def reword(error: MarkedYAMLError | ReaderError, text: str) -> list[Fault]:
                 f"add the closing {_closing(char)}",
             )
         ]
-    return [_one(problem, context, text, at, opened)]
+    fault = _one(problem, context, text, at, opened)
+    return [fault._replace(hint=quotes_hint(text, fault.start) or fault.hint)]
 
 
 def _one(problem: str, context: str, text: str, at: int, opened: int) -> Fault:

@@ -15,6 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import AliasEvent, DocumentStartEvent, MappingStartEvent, ScalarEvent, SequenceStartEvent
 from ruamel.yaml.reader import ReaderError
 
+from schemas.cut_expression import quotes_hint
 from schemas.yaml_syntax import Fault, TextError, reword, stray_character
 
 MAX_DEPTH = 32
@@ -191,7 +192,7 @@ class Composer:
                             "a key must be a word",
                             at,
                             max(at + 1, end if isinstance(event, AliasEvent) else at),
-                            "put text with { [ * or & in quotes",
+                            quotes_hint(self.text, at) or "put text with { [ * or & in quotes",
                         )
                     ]
                 )
@@ -204,7 +205,7 @@ class Composer:
                         f"`{key[:63]}` is written twice: first on line {line}",
                         at,
                         end,
-                        "keep one of them, or give the second another name",
+                        quotes_hint(self.text, at) or "keep one of them, or give the second another name",
                     )
                 )
                 continue

@@ -22,13 +22,16 @@ from schemas.problem import did_you_mean
 app = typer.Typer(help="Check, test, compare and explain rules.", no_args_is_help=True)
 
 PolicyPath = Annotated[Path, typer.Argument(help="The policy, YAML or JSON.")]
+ListsOption = Annotated[
+    Path | None, typer.Option("--lists", help="Folder of the policy's list files, the policy's own unless given.")
+]
 
 
 @app.command(epilog="Example: `watchgate rules check policy.yaml`")
-def check(policy: PolicyPath, registry: RegistryOption = None) -> None:
+def check(policy: PolicyPath, lists: ListsOption = None, registry: RegistryOption = None) -> None:
     """Exit 0 if a policy is sound, else 2 and every error with its place and the nearest valid name.
 
-    With a registry its models are loaded and checked too.
+    With a registry its models are loaded and checked too. A list file that is not there is told of: nothing starts without it.
     """
     with mendable():
         policies = Policies.over(registry)
@@ -39,13 +42,20 @@ def check(policy: PolicyPath, registry: RegistryOption = None) -> None:
         print(
             f"{policy}: its models ({', '.join(program.models)}) are not checked: give --registry DIR", file=sys.stderr
         )
+    for name, spec in program.policy.lists.items():
+        file = None if spec.source is None else (lists or policy.parent) / spec.source
+        if file is not None and not file.exists():
+            print(
+                f"{policy}: the file of its list {name}, {file}, is not there, and nothing starts without it: make it (one entity a line; it may be empty), or name its folder with --lists",
+                file=sys.stderr,
+            )
     print(
         f"{policy}: sound: {counted(len(program.rules), 'rule')}, {counted(len(program.features), 'feature')}, {counted(len(program.kinds), 'entity', 'entities')}, digest {program.digest}"
     )
 
 
 @app.command(epilog="Example: `watchgate rules test policy.yaml`")
-def test(policy: PolicyPath, registry: RegistryOption = None) -> None:
+def test(policy: PolicyPath, lists: ListsOption = None, registry: RegistryOption = None) -> None:
     """Run the policy's own tests: each names a data file and how often each rule must fire on it. Exit 1 if one fails."""
     configure_logs("warning")
     with mendable():
@@ -60,7 +70,7 @@ def test(policy: PolicyPath, registry: RegistryOption = None) -> None:
                 program,
                 policies.of_document,
                 str(policy.parent / spec.given),
-                policy.parent,
+                lists or policy.parent,
                 labels=None if spec.labels is None else str(policy.parent / spec.labels),
                 scorers=policies.scorers,
             )
@@ -104,7 +114,7 @@ def explain(
     event: Annotated[str, typer.Option(help="Id of the event.")],
     labels: Annotated[str | None, typer.Option(help="Labels, as for `watchgate run`.")] = None,
     config: Annotated[Path | None, typer.Option(help="Config log, for the mode the rule stood in.")] = None,
-    lists: Annotated[Path | None, typer.Option(help="Folder of the policy's list files.")] = None,
+    lists: ListsOption = None,
     registry: RegistryOption = None,
 ) -> None:
     """Say why a rule fired for an event or did not: each term with its value, and what would have flipped it."""

@@ -647,6 +647,48 @@ def test_a_missing_list_file(shop: Shop) -> None:
     assert run_error(shop, events, "--lists", shop.folder / "lists") == said.format(shop.folder / "lists" / "vip.txt")
 
 
+def test_rules_check_tells_of_a_missing_list_file(shop: Shop) -> None:
+    def checked(*options: object) -> str:
+        done = shop.watchgate("rules", "check", shop.policy, *options)
+        assert done.status == 0 and done.out.startswith(f"{shop.policy}: sound: "), done
+        return done.err
+
+    said = (
+        f"{shop.policy}: the file of its list vip, {{}}, is not there, and nothing starts without it: "
+        "make it (one entity a line; it may be empty), or name its folder with --lists\n"
+    )
+    elsewhere = shop.folder / "lists"
+    assert checked() == ""
+    assert checked("--lists", elsewhere) == said.format(elsewhere / "vip.txt")
+    elsewhere.mkdir()
+    (shop.folder / "vip.txt").rename(elsewhere / "vip.txt")
+    assert checked() == said.format(shop.folder / "vip.txt")
+    assert checked("--lists", elsewhere) == ""
+    shop.change(("{of: account, source: vip.txt}", "{of: account}"))
+    assert checked() == ""
+
+
+def test_rules_test_and_explain_take_the_folder_of_the_list_files(shop: Shop) -> None:
+    """The list decides: without a3 on it `copied` would fire once more."""
+    events = [post(f"q{n}", START + n, account, text="buy") for n, account in enumerate(("a1", "a2", "a4", "a3"))]
+    source = shop.write(events, "given.jsonl")
+    with shop.policy.open("a") as file:
+        file.write("tests: [{given: given.jsonl, expect: {copied: 1}}]\n")
+    elsewhere = shop.folder / "lists"
+    elsewhere.mkdir()
+    (shop.folder / "vip.txt").rename(elsewhere / "vip.txt")
+    said = (
+        f"error: list vip: file {shop.folder}/vip.txt does not exist. Make it (one entity a line; it may be empty), "
+        "or name its folder with --lists. Without it protected entities would be unknown."
+    )
+    test = ("rules", "test", shop.policy)
+    explain = ("rules", "explain", shop.policy, "copied", "--input", source, "--event", "q3")
+    assert error_of(shop, *test) == said
+    assert error_of(shop, *explain) == said
+    assert shop.watchgate(*test, "--lists", elsewhere).out == "ok   given.jsonl: copied fired 1 time\n"
+    assert "account were not in list vip" in shop.watchgate(*explain, "--lists", elsewhere).out
+
+
 def test_a_list_file_that_is_no_text(shop: Shop) -> None:
     (shop.folder / "vip.txt").write_bytes(b"a1\n\xff\n")
     assert (
@@ -802,6 +844,29 @@ def test_rules_explain_says_why_there_is_nothing_to_explain(shop: Shop) -> None:
         "the policy says string (wrong_type; fix the producer, or declare the field as integer)"
     )
     assert said("pricey", "q1") == "error: rule pricey looks at pay, event q1 is post"
+
+
+def test_rules_explain_takes_the_event_of_a_type_at_which_the_rule_looks(shop: Shop) -> None:
+    """An id belongs to its event type: post 3 is another event than pay 3, and one that is dead is not the other."""
+    dead = {**post("5", START, "a"), "account": 7}
+    source = shop.write(
+        [post("3", START, "a"), post("3", START, "b"), pay("4", START, "a", amount=90), dead]
+        + [pay(n, START + 1, "a", amount=90) for n in "35"]
+    )
+
+    def explained(rule: str, event: str) -> Done:
+        return shop.watchgate("rules", "explain", shop.policy, rule, "--input", source, "--event", event)
+
+    assert explained("pricey", "3").out.startswith("pricey fired for pay 3 because ")
+    assert explained("pricey", "5").out.startswith("pricey fired for pay 5 because ")
+    assert explained("burst", "3").out.startswith("burst did not fire for post 3")
+    assert explained("burst", "4").err == "error: rule burst looks at post, event 4 is pay\n"
+    assert explained("burst", "5").err == (
+        "error: event 5 was not judged, it is a dead letter: field account at /account is an integer, "
+        "the policy says string (wrong_type; fix the producer, or declare the field as integer)\n"
+    )
+    source = shop.write([post("6", START, "a"), post("6", START, "b")])
+    assert explained("pricey", "6").err == "error: rule pricey looks at pay, event 6 is post\n"
 
 
 def test_what_blocks_a_rule_is_not_told_as_what_holds(shop: Shop) -> None:
