@@ -257,7 +257,7 @@ def main() -> None:
         try:
             rows += measure(kind, chosen.batches, 0.1 if chosen.quick else chosen.seconds)
         except ImportError as error:
-            sys.exit(f"{kind} needs {error.name}: pip install 'watchgate[train]'")
+            sys.exit(f"{kind} needs {error.name}: pip install '.[train]' in Watchgate's folder")
     print(json.dumps(rows))
 
 

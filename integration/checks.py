@@ -43,7 +43,7 @@ def check_machine(flink: bool = True) -> Iterator[Check]:
         why="checksums of records are computed in Python without it, ten times slower",
     )
     if flink:
-        yield _package("apache-flink", _FLINK, "pip install 'watchgate[flink]'")
+        yield _package("apache-flink", _FLINK, "pip install '.[flink]' in Watchgate's folder")
         yield _java()
         yield _jars()
         yield _pemja(os.environ.get("PYTHONPATH", ""))

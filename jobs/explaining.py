@@ -61,7 +61,10 @@ def explain_event(simulation: Simulation, rule: str, event_id: str) -> Explained
             rows = observed.frame.with_row_index("__at").filter(pl.col("event_id") == event_id)
             if rows.is_empty():
                 continue
-            plan = next(r for r in stamped.program.rules if r.name == rule)
+            plan = next((r for r in stamped.program.rules if r.name == rule), None)
+            if plan is None:
+                other = other or f"policy {stamped.program.name} had no rule {rule} any more when event {event_id} came"
+                continue
             looked_at = rows if plan.types is None else rows.filter(of_types(plan.types))
             if looked_at.height:
                 return _explained(stamped, looked_at, plan, simulation.scorers)

@@ -147,7 +147,7 @@ def _need(module: str) -> Any:
     except ImportError:
         top = module.split(".")[0]
         raise TrainingError(
-            f"this kind of model is trained with {_PACKAGES.get(top, top)}, which is not installed: pip install 'watchgate[train]'. Only --kind text needs nothing more."
+            f"this kind of model is trained with {_PACKAGES.get(top, top)}, which is not installed: pip install '.[train]' in Watchgate's folder. Only --kind text needs nothing more."
         ) from None
 
 

@@ -40,7 +40,9 @@ def flink_home() -> Path:
     """The Flink of the pip package. Raises ClusterError when it is not installed."""
     found = find_spec("pyflink")
     if found is None or found.origin is None:
-        raise ClusterError("Flink is not installed in this Python. Install it with: pip install 'watchgate[flink]'")
+        raise ClusterError(
+            "Flink is not installed in this Python. Install it with: pip install '.[flink]' in Watchgate's folder"
+        )
     return Path(found.origin).parent
 
 

@@ -40,8 +40,8 @@ def command(
 ) -> None:
     """Show what a policy changes against the last one that was published, and append it to a config log.
 
-    A policy that is not sound, or that a running job could not take up, is refused before it is sent. A changed rule is
-    shadow until its mode is set again. A policy with models needs the registry that the job has.
+    A policy that is not sound, or that a running job could not take up, is refused before it is sent. A changed rule
+    whose mode was set is shadow until it is set again. A policy with models needs the registry that the job has.
     """
     if not reason.strip():
         raise CommandError("error: --reason is empty. Say why, for whoever reads the log after an incident.")

@@ -112,6 +112,6 @@ def _events(draft: ManifestDraft, unmet: int, unlabelled: int, later: int, unrea
 def _report(page: str | None, path: Path) -> str:
     """Writes the report; says where, or why there is none."""
     if page is None:
-        return "no report: its pictures need pip install 'watchgate[train]'"
+        return "no report: its pictures need pip install '.[train]' in Watchgate's folder"
     path.write_text(page, encoding="utf-8")
     return f"report: {path}"

@@ -16,6 +16,7 @@ from pathlib import Path
 import orjson
 import polars as pl
 import pytest
+from ruamel.yaml import YAML
 
 from integration.processes import start
 from integration.rocks_state import RocksState
@@ -623,8 +624,6 @@ def test_a_bad_config_record_leaves_a_status_and_the_run_goes_on(shop: Shop) -> 
 
 
 def test_a_policy_record_for_other_events_needs_a_new_job(shop: Shop) -> None:
-    from ruamel.yaml import YAML
-
     document = YAML(typ="safe", pure=True).load(shop.policy.read_text())
     document["events"]["post"]["fields"]["country"] = "string"
     log = config(shop, {"key": "policy", "value": document, "by": "ann", "reason": "why"})
@@ -844,6 +843,13 @@ def test_rules_explain_says_why_there_is_nothing_to_explain(shop: Shop) -> None:
         "the policy says string (wrong_type; fix the producer, or declare the field as integer)"
     )
     assert said("pricey", "q1") == "error: rule pricey looks at pay, event q1 is post"
+    policy = YAML(typ="safe", pure=True).load(shop.policy.read_text())
+    del policy["rules"]["burst"]
+    log = config(shop, {"key": "policy", "value": policy, "by": "ann", "reason": "why"})
+    told = error_of(
+        shop, *("rules", "explain", shop.policy, "burst", "--input", source, "--event", "q1", "--config", log)
+    )
+    assert told == "error: policy shop had no rule burst any more when event q1 came"
 
 
 def test_rules_explain_takes_the_event_of_a_type_at_which_the_rule_looks(shop: Shop) -> None:

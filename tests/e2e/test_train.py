@@ -321,11 +321,11 @@ def test_some_unknown_ids_are_counted(world: Path, watchgate: Run) -> None:
 def test_without_the_extra(world: Path, watchgate: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
     assert refused(train(watchgate, world)) == (
-        "this kind of model is trained with scikit-learn, which is not installed: pip install 'watchgate[train]'. Only --kind text needs nothing more."
+        "this kind of model is trained with scikit-learn, which is not installed: pip install '.[train]' in Watchgate's folder. Only --kind text needs nothing more."
     )
     monkeypatch.setattr("jobs.training_report.find_spec", lambda name: None)
     done = train(watchgate, world, "text")
-    assert done.out.endswith("no report: its pictures need pip install 'watchgate[train]'\n")
+    assert done.out.endswith("no report: its pictures need pip install '.[train]' in Watchgate's folder\n")
     assert not (world / "models/fraud/1.html").exists()
 
 

@@ -179,5 +179,5 @@ def test_an_export_that_computes_something_else(monkeypatch: pytest.MonkeyPatch)
 def test_without_the_extra(kind: str, module: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     assert refused(numbers(400), kind) == (
-        f"this kind of model is trained with {package}, which is not installed: pip install 'watchgate[train]'. Only --kind text needs nothing more."
+        f"this kind of model is trained with {package}, which is not installed: pip install '.[train]' in Watchgate's folder. Only --kind text needs nothing more."
     )
