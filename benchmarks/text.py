@@ -8,7 +8,7 @@ share of the log odds that a text is of this class at all. The share is the one 
 the last fifth of the training texts, for a model of the others. Average precision is the mean over classes, for two classes
 that of the rarer one. `sklearn` is TfidfVectorizer() and LogisticRegression() as they come, `sklearn_balanced` the same with
 class_weight="balanced", `sklearn_chosen` the first with its class chosen as ours is. Costs are of the exported model in
-onnxruntime, n-grams included, CPU time on one core. The last line printed is JSON. Needs `pip install '.[train]' in Watchgate's folder`.
+onnxruntime, n-grams included, CPU time on one core. The last line printed is JSON. Needs `pip install '.[train]'`.
 """
 
 import argparse

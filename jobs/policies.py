@@ -1,7 +1,6 @@
 """Policies become programs, with the models of a registry or without them."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from operators.scoring import ModelError, NoScorers, Scorers
 from schemas.policy_file import load_policy, parse_policy
 
 if TYPE_CHECKING:
-    from models.shelf import Shelf
+    from models.shelf import Around, Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +25,7 @@ class Policies:
     shelf: "Shelf | None" = None
 
     @classmethod
-    def over(
-        cls, registry: Path | None, around: Callable[[], AbstractContextManager[None]] = nullcontext
-    ) -> "Policies":
+    def over(cls, registry: Path | None, around: "Around" = nullcontext) -> "Policies":
         """With the registry at a folder, or without one. `around()` is what a model is loaded in."""
         if registry is None:
             return cls()

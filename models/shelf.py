@@ -28,18 +28,20 @@ class _Loading:
         self, registry: Registry, name: str, version: int, inspect: Inspect, around: Around, deadline: float
     ) -> None:
         self.deadline = deadline
-        self._around = around
         self.used = 0
         self.scorer: Scorer | None = None
         self.refused: str | None = None
         self.done = threading.Event()
         threading.Thread(
-            target=self._load, args=(registry, name, version, inspect), name=f"load {name}@{version}", daemon=True
+            target=self._load,
+            args=(registry, name, version, inspect, around),
+            name=f"load {name}@{version}",
+            daemon=True,
         ).start()
 
-    def _load(self, registry: Registry, name: str, version: int, inspect: Inspect) -> None:
+    def _load(self, registry: Registry, name: str, version: int, inspect: Inspect, around: Around) -> None:
         try:
-            with self._around():
+            with around():
                 stored = registry.load(name, version)
                 fault = inspect([stored])[0]
                 if fault is None:

@@ -46,22 +46,20 @@ def settle(
     frame = decoded.frame
     given = _milliseconds(frame["ingest_time"])
     given_or_none = None if (given == NO_TIME).all() else given
-    ingest, future = clock.admit(
-        event_times(decoded), following, given_or_none, None if forged is None else forged[decoded.rows]
-    )
+    times = event_times(decoded)
+    ingest, future = clock.admit(times, following, given_or_none, None if forged is None else forged[decoded.rows])
     keep = ~future
-    horizon = NO_TIME if clock.horizon_ms is None else clock.horizon_ms
-    beyond = (event_times(decoded) > horizon) & (horizon != NO_TIME)
     dead = dict(zip(decoded.dead_rows, decoded.dead, strict=True))
     for row in np.flatnonzero(future).tolist():
         at = int(decoded.rows[row])
+        beyond = clock.horizon_ms is not None and times[row] > clock.horizon_ms
         event_id, ms = frame["event_id"][row], int(ingest[row])
         dead[at] = DeadRecord(
             decoded.origin(row),
             "decode",
             "future_time",
             None,
-            _BEYOND if beyond[row] else _FUTURE,
+            _BEYOND if beyond else _FUTURE,
             _FUTURE_HINT,
             payload(at),
             event_id,

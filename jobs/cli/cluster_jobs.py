@@ -54,12 +54,11 @@ def stop(
         raise CommandError(_ONE_OF)
     api = FlinkApi(address(jobmanager))
     with kafka_errors():
+        found = api.find(job, ended=cancel)
         if savepoint is not None:
-            found = api.find(job)
             folder = savepoint if "://" in savepoint else Path(savepoint).absolute().as_uri()
             location: str | None = api.stop(found.id, folder)
         else:
-            found = api.find(job, ended=True)
             location = _cancelled(api, found)
     done = f"{'stopped' if savepoint is not None else 'cancelled'} {found.name}"
     if found.ended:

@@ -96,6 +96,11 @@ class Appended:
     effective_at: str | None = None
     answers: list[str] = field(default_factory=list)
 
+    @property
+    def when(self) -> str:
+        """From when on the record is in force, in words."""
+        return f"from {self.effective_at}" if self.effective_at else "from where a job reads the record"
+
 
 def append(
     config: str, record: Mapping[str, object], start: Start, properties: ClientProperties | None, wait: bool

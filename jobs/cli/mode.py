@@ -104,8 +104,7 @@ def set_command(
         if rule == "*"
         else f"{rule} is set to {mode}"
     )
-    when = f"from {done.effective_at}" if done.effective_at else "from where a job reads the record"
-    print(f"{what} {when}; recorded in {config}")
+    print(f"{what} {done.when}; recorded in {config}")
     if rule != "*" and known is None:
         print(f"no policy is known that goes with {config}: a job rejects the record if it has no rule {rule}")
     print("".join(f"{answer}\n" for answer in done.answers), end="")

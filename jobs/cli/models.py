@@ -175,8 +175,7 @@ def publish(
         }
         done = append(config, record, start, properties, wait)
     what = "is in force" if mode is Mode.live else "is the challenger"
-    when = f"from {done.effective_at}" if done.effective_at else "from where a job reads the record"
-    print(f"{model} {what} {when}; recorded in {config}")
+    print(f"{model} {what} {done.when}; recorded in {config}")
     print("".join(f"{answer}\n" for answer in done.answers), end="")
 
 

@@ -69,8 +69,7 @@ def command(
     }
     with mendable(), kafka_errors():
         done = append(config, record, start, properties, wait)
-    when = f"from {done.effective_at}" if done.effective_at else "from where a job reads the record"
-    print(f"policy {program.name} {program.digest} is published {when}; recorded in {config}")
+    print(f"policy {program.name} {program.digest} is published {done.when}; recorded in {config}")
     print("".join(f"{answer}\n" for answer in done.answers), end="")
 
 

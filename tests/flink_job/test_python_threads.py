@@ -1,4 +1,4 @@
-"""What keeps the threads of Kafka clients from becoming Java's: none of theirs tells its log, none frees what is Java's."""
+"""What keeps threads of Python from becoming Java's: none of theirs tells its log, none frees what is Java's."""
 
 import gc
 import logging
