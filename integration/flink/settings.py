@@ -90,7 +90,7 @@ def write_conf(folder: Path, ports: Ports, connector: Path, overrides: Mapping[s
     with (conf / "config.yaml").open("w") as file_out:
         yaml.dump(settings, file_out)
     (conf / "zoo.cfg").write_text(
-        f"tickTime=1000\nadmin.enableServer=false\ndataDir={folder / 'zookeeper'}\n"
+        f"tickTime=2000\nadmin.enableServer=false\ndataDir={folder / 'zookeeper'}\n"
         f"clientPort={ports.zookeeper}\nclientPortAddress={_HOST}\nserver.1={_HOST}:2888:3888\n"
     )
 
@@ -131,8 +131,8 @@ def _settings(folder: Path, ports: Ports) -> dict[str, str | int]:
         "taskmanager.numberOfTaskSlots": 1,
         "parallelism.default": 1,
         "io.tmp.dirs": str(folder / "tmp"),
-        "heartbeat.interval": 2000,
-        "heartbeat.timeout": 10000,
+        "heartbeat.interval": 2_000,
+        "heartbeat.timeout": 20_000,
         "state.backend.type": "rocksdb",
         "execution.checkpointing.incremental": "true",
         "state.backend.rocksdb.metrics.estimate-num-keys": "true",
@@ -143,7 +143,10 @@ def _settings(folder: Path, ports: Ports) -> dict[str, str | int]:
         "high-availability.type": "zookeeper",
         "high-availability.zookeeper.quorum": f"{_HOST}:{ports.zookeeper}",
         "high-availability.storageDir": (folder / "ha").as_uri(),
-        "high-availability.zookeeper.client.session-timeout": 6000,
+        # A process whose ZooKeeper session is in doubt fails all its jobs, and it is in doubt when nothing was heard for
+        # two thirds of this: with the 2 s that a busy machine can be silent for, 6 s were too few. A JobManager that was
+        # killed is waited for as long.
+        "high-availability.zookeeper.client.session-timeout": 20_000,
         "classloader.parent-first-patterns.additional": "pemja.",
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,

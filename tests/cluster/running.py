@@ -216,14 +216,10 @@ class Running:
         document = Programs(policy, "shop", None).base.policy.model_dump(mode="json", exclude_defaults=True)
         self.configure({"key": "policy", "value": document, "effective_at": effective_at, "by": "t", "reason": "test"})
 
-    def restarts(self) -> int:
-        """How often the job has failed."""
-        return len(self.flink.get(f"/jobs/{self.job}/exceptions")["exceptionHistory"]["entries"])
-
-    def failures(self) -> str:
-        """The last failure, for the message of an assertion."""
+    def failures(self) -> list[str]:
+        """Why the job has failed, the last time first."""
         entries = self.flink.get(f"/jobs/{self.job}/exceptions")["exceptionHistory"]["entries"]
-        return entries[0]["stacktrace"][-3000:] if entries else "it did not fail"
+        return [entry["stacktrace"][-3000:] for entry in entries]
 
 
 def poisoned(count: int, seed: int = 1) -> Iterator[Json | bytes | None]:

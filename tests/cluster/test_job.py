@@ -35,7 +35,7 @@ def test_the_same_answers_as_the_embedded_engine(
         assert all(found.documents[topic] for topic in DATA)
         reasons = {document["reason"] for document in found.documents["deadletter"].values()}
         assert reasons >= {"broken_json", "not_an_object", "too_large", "wrong_type", "future_time", "repeated_id"}
-        assert job.restarts() == 0
+        assert job.failures() == []
 
 
 @pytest.mark.parametrize("parallelism", [1, 2])
@@ -150,6 +150,6 @@ def test_config_records_that_cannot_be_used_are_refused_by_every_subtask_and_cha
         large = [d for d in found.documents["deadletter"].values() if d["length"] > 5_000_000]
         assert {d["reason"] for d in large} == {"too_large"} and len(large) == 2
         assert all(len(d["prefix"]) < 700 for d in large)
-        assert job.restarts() == 0
+        assert job.failures() == []
         rules = [rule for d in found.documents["verdicts.shadow"].values() for rule in d["rules"]]
         assert any((rule["rule"], rule["shadow_reason"]) == ("burst", "rule_changed") for rule in rules)

@@ -84,4 +84,4 @@ def test_features_over_labels_are_those_of_the_embedded_engine(
             client.send(f"{prefix}.labels", value=b"{}").get(timeout=60)
         (letter,) = job.written(found.count + 1).documents["deadletter"].values()
         assert (letter["stage"], letter["source"]["name"]) == ("labels", f"{prefix}.labels"), letter
-        assert job.restarts() == 0
+        assert job.failures() == []

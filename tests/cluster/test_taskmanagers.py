@@ -1,6 +1,9 @@
-"""TaskManagers outlive their jobs: what a job left in one would keep it from taking more of them some day."""
+"""TaskManagers outlive their jobs: what a job left in one would keep it from taking more of them some day. And a job
+outlives a process of its cluster that stands still for a while."""
 
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,9 @@ from integration.java import find_java
 from integration.kafka.broker import Broker
 from integration.kafka.topics import create_topics
 from integration.processes import Started
-from tests.cluster.running import PII_KEY, ROOT, Running, compare, crowd, forget_dead
+from tests.cluster.running import PII_KEY, ROOT, Running, compare, crowd, forget_dead, running
 from tests.cluster.test_submit import watchgate
+from tests.e2e.conftest import POLICY
 
 pytestmark = pytest.mark.cluster
 
@@ -40,6 +44,34 @@ def test_a_job_brings_no_classes(
         job.cancel()
     for now, then in zip(brought, before, strict=True):
         assert now <= then, "a job loaded classes of its own"
+
+
+def test_a_process_that_stands_still_for_a_while_fails_no_job(
+    flink: Cluster, jars: Jars, broker: Broker, prefix: str, tmp_path: Path
+) -> None:
+    """As one does on a machine that has more to do than it can: neither its session with ZooKeeper nor its heartbeat may
+    be given up for that."""
+    forget_dead(flink)
+    assert flink.jobmanager is not None
+    (tmp_path / "vip.txt").write_text("a3\na7\n")
+    policy = tmp_path / "shop.yaml"
+    policy.write_text(POLICY)
+    with running(flink, jars, broker, prefix, policy, "--parallelism", "2") as job:
+        job.wait_checkpoint()
+        began = running_since(job)
+        for seed, process in enumerate((*flink.taskmanagers, flink.jobmanager)):
+            job.feed(crowd(100, seed))
+            process.send(signal.SIGSTOP)
+            time.sleep(5)
+            process.send(signal.SIGCONT)
+            job.wait_checkpoint()
+            assert running_since(job) == began, job.failures()
+        compare(job)
+
+
+def running_since(job: Running) -> int:
+    """Later after each start: by a failure, or by a JobManager that was not the leader for a moment."""
+    return int(job.flink.get(f"/jobs/{job.job}")["timestamps"]["RUNNING"])
 
 
 def class_loaders(taskmanager: Started) -> set[str]:
