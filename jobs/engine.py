@@ -297,7 +297,7 @@ class Engine:
         self._turn_lists(part.frame["ingest_time"].to_physical()[0], outcome)
         started = perf_counter()
         changes = None if self.labels is None else self._take_labels(self.labels, part, outcome)
-        observed = observe(part.frame, part.program, self.observers, changes)
+        observed = observe(part.frame, part.program, self.observers, changes, part.since)
         started = self._spent("observe", started)
         judged = judge(part, observed, emit=self.emit, pii_key=self.pii_key, scorers=self.scorers)
         started = self._spent("judge", started)

@@ -249,7 +249,7 @@ def _run(
 
     `seen`: what its events see of labels, which are counted before."""
     head = take(rows, "head", slots)
-    segments = Segments(codes, part.time, part.ingest, part.columns, head, plan.longest_ms, mute)
+    segments = Segments(codes, part.time, part.ingest, part.columns, head, plan.longest_ms, mute, part.since)
     cells = Cells(rows, slots, segments)
     back = np.empty_like(segments.order)
     back[segments.order] = np.arange(len(back))

@@ -57,11 +57,16 @@ class Answered:
 
 
 def observe(
-    frame: pl.DataFrame, program: Program, observers: Mapping[str, KindObserver], changes: Changes | None = None
+    frame: pl.DataFrame,
+    program: Program,
+    observers: Mapping[str, KindObserver],
+    changes: Changes | None = None,
+    since: Mapping[str, int] | None = None,
 ) -> Observed:
     """Updates the state of every entity of `frame` and joins the answers; O(rows log rows). Rows are in arrival order.
 
-    `changes`: what labels changed up to the last row's ingest time.
+    `changes`: what labels changed up to the last row's ingest time; `since`: by feature, the ingest time from which it has been in
+    the stream.
 
     Kinds without an observer keep no state. A feature that an observer's newer plan dropped is NULL.
     """
@@ -69,7 +74,7 @@ def observe(
     answered: dict[str, Answered] = {}
     for name, plan in program.kinds.items():
         if name in observers:
-            part = scatter(frame, plan, hashes)
+            part = scatter(frame, plan, hashes, since)
             labels = scatter_labels(changes, plan, part) if changes and plan.reads_labels else None
             answered[name] = Answered(part.row, observers[name].update(part, labels), part.nulls)
     return join(frame, program, answered)

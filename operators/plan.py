@@ -42,6 +42,8 @@ class FeaturePlan:
     """How long before an event its window ends."""
     of: str = ""
     """What a tick of an envelope is: count, sum or mean."""
+    of_stream: bool = False
+    """The history of a new entity goes back to when the feature came into the stream."""
 
     @property
     def pane_ms(self) -> int:

@@ -423,10 +423,11 @@ class _Compiler:
             self._entity_print(self.policy.entities[kind]), over or None, spec.panes,
             spec.cap if aggregate in ("distinct", "first_seen") else None, scale if spec.sum or spec.mean else None, spec.per if aggregate == "rate" else None,
             *([spec.tick] if spec.tick else []), *([of, scale] if of else []), *(["delay", spec.delay] if spec.delay else []),
+            *(["since", spec.since] if spec.since else []),
         )  # fmt: skip
         return kind, FeaturePlan(
             name, aggregate, column, where_name, over, spec.panes, spec.cap, scale, spec.per, fingerprint,
-            tick_ms=spec.tick, of=of, delay_ms=spec.delay or 0,
+            tick_ms=spec.tick, of=of, delay_ms=spec.delay or 0, of_stream=spec.since == "stream",
         )  # fmt: skip
 
     def _reads_label(self, name: str, spec: FeatureSpec) -> bool:

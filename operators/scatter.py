@@ -1,12 +1,14 @@
 """The way from a frame to one entity kind's part, and from its answers back to columns of the frame."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from operators.ages import NEVER
 from operators.hashing import hash_all, hash_series
 from operators.keys import entity_keys
 from operators.plan import KindPlan
@@ -27,6 +29,8 @@ class Part:
     columns  by name: float64 with NaN for NULL (inputs), bool (filters); by `hash_name(...)`: uint64 with 0 for NULL
              (inputs of distinct)
     nulls    rows of the frame that have no entity of this kind
+    since    ingest time in ms from which each feature with `of_stream` has been in the stream, by fingerprint; one of which nothing
+             is known is missing
     """
 
     keys: pl.Series
@@ -35,6 +39,7 @@ class Part:
     row: npt.NDArray[np.int64]
     columns: dict[str, npt.NDArray[Any]]
     nulls: int = 0
+    since: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.time)
@@ -42,8 +47,26 @@ class Part:
     def cut(self, start: int, stop: int) -> "Part":
         """Rows [start, stop); views, nothing is copied."""
         columns = {name: values[start:stop] for name, values in self.columns.items()}
-        return Part(
-            self.keys[start:stop], self.time[start:stop], self.ingest[start:stop], self.row[start:stop], columns
+        rows = slice(start, stop)
+        return replace(
+            self,
+            keys=self.keys[rows],
+            time=self.time[rows],
+            ingest=self.ingest[rows],
+            row=self.row[rows],
+            columns=columns,
+        )
+
+    def pick(self, at: npt.NDArray[np.int64]) -> "Part":
+        """The rows `at`, copied."""
+        columns = {name: values[at] for name, values in self.columns.items()}
+        return replace(
+            self,
+            keys=self.keys.gather(at),
+            time=self.time[at],
+            ingest=self.ingest[at],
+            row=self.row[at],
+            columns=columns,
         )
 
 
@@ -52,10 +75,13 @@ def hash_name(column: str) -> str:
     return f"hash:{column}"
 
 
-def scatter(frame: pl.DataFrame, plan: KindPlan, hashes: Hashes | None = None) -> Part:
+def scatter(
+    frame: pl.DataFrame, plan: KindPlan, hashes: Hashes | None = None, since: Mapping[str, int] | None = None
+) -> Part:
     """The part of `frame` that kind `plan` reads; O(rows), Python once per different value that is counted distinct.
 
-    `hashes` is kept between the kinds of one frame, so that no column is hashed twice.
+    `hashes` is kept between the kinds of one frame, so that no column is hashed twice. `since`: by feature, the ingest time
+    from which it has been in the stream.
     """
     hashes = {} if hashes is None else hashes
     entities = entity_keys(frame, plan)
@@ -84,7 +110,12 @@ def scatter(frame: pl.DataFrame, plan: KindPlan, hashes: Hashes | None = None) -
     time, ingest = _ms(frame["event_time"]), _ms(frame["ingest_time"])
     if not whole:
         time, ingest = time[entities.row], ingest[entities.row]
-    return Part(entities.keys, time, ingest, entities.row, columns, entities.nulls)
+    known = {
+        f.fingerprint: since[f.name]
+        for f in plan.features
+        if f.of_stream and since and since.get(f.name, NEVER) > NEVER
+    }
+    return Part(entities.keys, time, ingest, entities.row, columns, entities.nulls, known)
 
 
 def gather_floats(values: Floats, row: npt.NDArray[np.int64], height: int, each: bool) -> pl.Series:

@@ -164,6 +164,9 @@ class FeatureSpec(Document):
     """How long before the event the window ends, 1s to 90d: as long as labels take to arrive."""
     of: EnvelopeInput | None = None
     """What an envelope looks at in a tick: count, {sum: COLUMN} or {mean: COLUMN}; count where it is left out."""
+    since: Literal["stream"] | None = None
+    """`stream`: the history that a surprise assumes for a new entity goes back to when the feature came into the stream, so that whoever
+    is new where everybody else has long been known is surprising."""
 
     @property
     def aggregate(self) -> str:

@@ -33,6 +33,7 @@ _BELONGS = {
     "scale": ("sum", "mean", "envelope"),
     "delay": _PANED,
     "of": ("envelope",),
+    "since": ("surprise",),
 }
 """Keys that only some aggregates take."""
 _DEFAULTS: dict[str, tuple[object, ...]] = {
@@ -41,6 +42,7 @@ _DEFAULTS: dict[str, tuple[object, ...]] = {
     "scale": (None,),
     "delay": (None,),
     "of": (None,),
+    "since": (None,),
 }
 
 

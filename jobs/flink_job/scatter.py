@@ -117,10 +117,10 @@ def shares_of(
     for kind, plan in program.kinds.items():
         if not plan.stateful:
             continue
-        part = scatter(stamped.frame, plan, hashes)
+        part = scatter(stamped.frame, plan, hashes, stamped.since)
         asked[kind] = Asked(part.row, part.nulls)
         for subtask, at in subtasks_of(part, parallelism):
-            some = part if len(at) == len(part) else pick(part, at)
+            some = part if len(at) == len(part) else part.pick(at)
             share = Share(lane, sequence, kind, events.program.plain, events.rank, at, some)
             shares.append((shards_at(kind, subtask, parallelism)[0], share))
     return shares, asked
@@ -132,9 +132,3 @@ def subtasks_of(part: Part, parallelism: int) -> list[tuple[int, Any]]:
         return [(0, np.arange(len(part)))] if len(part) else []
     subtasks = np.array([subtask_of(shard, parallelism) for shard in range(SHARDS)])
     return list(split(subtasks[shards_of(part.keys)], parallelism))
-
-
-def pick(part: Part, at: Any) -> Part:
-    """Some rows of a part."""
-    columns = {name: values[at] for name, values in part.columns.items()}
-    return Part(part.keys.gather(at), part.time[at], part.ingest[at], part.row[at], columns)

@@ -41,10 +41,13 @@ class Segments:
         head: npt.NDArray[np.void],
         longest_ms: int,
         mute: bool = False,
+        since: Mapping[str, int] | None = None,
     ) -> None:
-        """`codes` number the entities 0..len(head)-1, each of which occurs; `mute`: events only ask, none counts."""
+        """`codes` number the entities 0..len(head)-1, each of which occurs; `mute`: events only ask, none counts; `since`: see
+        `Part`."""
         rows = len(codes)
         self.columns = columns
+        self.since = since or {}
         self.silent: Bools | None = None
         """Rows that only add and have no answer; None for none."""
         self.mute = mute

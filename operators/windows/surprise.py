@@ -10,6 +10,9 @@ the less is known, the wider. The answer is the deviance of `a` where it lies ab
 It is twice the log-likelihood ratio of "this entity has another rate now": 10 is unusual, 40 never chance. The first
 event of an entity has 2.98, the tenth in the same tick 44.0.
 
+A new entity has no history, unless the policy says `since: stream`: then it has been silent for as long as the feature has been in the
+stream, and to appear at all is surprising.
+
 A burst must not become the history that excuses the next one: while the deviance is `GUARD` or more, no more leaks into
 the history than `POISON` times what it expects.
 
@@ -50,12 +53,15 @@ def surprise(feature: FeaturePlan, segments: Segments, cells: Cells) -> Floats:
     counted = ticks.counted(feature.filter)
     added = np.ones(segments.rows, np.int64) if counted is None else counted.astype(np.int64)
 
+    since = segments.since.get(feature.fingerprint)
     history = _History(feature.fingerprint, cells, ticks)
     sums = ticks.sums(added)
     before, left, age, held = (np.empty(len(ticks.seg), kind) for kind in (float, float, np.int64, np.int64))
     rounds = ticks.rounds()
     for runs in rounds:
         seg = ticks.seg[runs]
+        if since is not None:
+            history.begin(seg, ticks.tick[runs] - since // feature.tick_ms)
         history.advance(seg, ticks.tick[runs])
         before[runs], left[runs] = history.before[seg], history.left[seg]
         age[runs], held[runs] = history.age[seg], history.count[seg]
@@ -97,13 +103,18 @@ class _History:
     left    float64, what leaked out of it since the start, as far as the guard let it
     tick    int64, the newest tick plus 1; 0 where there was none
     count   int64, arrivals in the newest tick
-    age     int64, ticks from the first to the newest
+    age     int64, ticks from the first to the newest; the first is the stream's with `since: stream`
     """
 
     def __init__(self, fingerprint: str, cells: Cells, ticks: Ticks) -> None:
         self._fields = [f"{fingerprint}.{name}" for name in ("before", "left", "tick", "counts")]
         self.before, self.left, self.tick, counts = (cells.read(field) for field in self._fields)
         self.count, self.age = counts[:, 0].astype(np.int64), counts[:, 1].astype(np.int64)
+
+    def begin(self, seg: Ints, silent: Ints) -> None:
+        """Gives those of `seg` that had no tick yet a history of so many silent ticks."""
+        new = np.flatnonzero(self.tick[seg] == 0)
+        self.age[seg[new]] = np.maximum(silent[new], 0)
 
     def advance(self, seg: Ints, tick: Ints) -> None:
         """Opens `tick` in the segments `seg`, each of which occurs once, and closes what was open before it."""

@@ -97,8 +97,16 @@ def test_answers_are_those_of_the_embedded_engine(folder: Path, size: int) -> No
         assert found[topic] == expected[topic], topic
 
 
+RUSHES = """
+  rush: {surprise: 10s, by: account}
+  novel: {surprise: 10s, by: account, since: stream}
+rules:
+  appeared: {when: novel > 16, action: review, target: account}
+"""
+
+
 def test_p_values_and_discoveries_are_those_of_the_embedded_engine(folder: Path) -> None:
-    policy = POLICY.replace("\nrules:\n", "\n  rush: {surprise: 10s, by: account}\nrules:\n" + CALIBRATED)
+    policy = POLICY.replace("\nrules:\n", RUSHES + CALIBRATED)
     rush = [orjson.dumps(post(f"r{n}", START + 60_000_000 + 20 * n, "a1")) for n in range(1_500)]
     records = stream(4_000)
     records += [(records[-1][0] + n, value) for n, value in enumerate(rush)]
@@ -109,7 +117,7 @@ def test_p_values_and_discoveries_are_those_of_the_embedded_engine(folder: Path)
     found, expected = by_id(made.out.documents), embedded(records, folder, [], policy)
     shadow = expected["verdicts.shadow"].values()
     fired = {rule["rule"] for verdict in shadow for rule in verdict["rules"]}
-    assert {"odd", "discovered"} <= fired
+    assert {"odd", "discovered", "appeared"} <= fired
     for topic in TOPICS:
         assert found[topic] == expected[topic], topic
 

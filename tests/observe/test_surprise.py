@@ -16,22 +16,29 @@ from tests.oracle.windows import Event
 
 PLAIN = ticked("surprise")
 SOME = ticked("surprise", 3_600_000, name="some", filter="some")
-FEATURES = [PLAIN, SOME]
+LONG = ticked("surprise", name="long", of_stream=True)
+FEATURES = [PLAIN, SOME, LONG]
+SINCE = {LONG.fingerprint: START - 3 * 86_400_000}
 
 
-def assert_as_oracle(events, answers):
-    plain, some = SurpriseOracle(TICK), SurpriseOracle(3_600_000)
+def assert_as_oracle(events, answers, since=None):
+    plain, some, long = SurpriseOracle(TICK), SurpriseOracle(3_600_000), SurpriseOracle(TICK, since)
     assert_close(answers["surprise"], [plain.see(e.key, e.time, e.ingest) for e in events], events)
+    assert_close(answers["long"], [long.see(e.key, e.time, e.ingest) for e in events], events)
     counted = [some.see(e.key, e.time, e.ingest, e.values["some"]) for e in events]
     assert_close(answers["some"], counted, events)
 
 
 @settings(max_examples=200, deadline=None)
-@given(streams(), st.lists(st.integers(1, 60), max_size=8))
-def test_any_stream_and_any_cuts(events, cuts):
-    whole, observer, store = run(events, FEATURES)
-    assert_as_oracle(events, whole)
-    parts, other, rows = run(events, FEATURES, [c for c in cuts if c < len(events)], flush=True, cache_bytes=1)
+@given(
+    streams(), st.lists(st.integers(1, 60), max_size=8), st.sampled_from([START - 90 * 86_400_000, START, START + TICK])
+)
+def test_any_stream_and_any_cuts(events, cuts, begun):
+    since = {LONG.fingerprint: begun}
+    whole, observer, store = run(events, FEATURES, since=since)
+    assert_as_oracle(events, whole, begun)
+    cuts = [c for c in cuts if c < len(events)]
+    parts, other, rows = run(events, FEATURES, cuts, flush=True, since=since, cache_bytes=1)
     assert {n: v.tobytes() for n, v in whole.items()} == {n: v.tobytes() for n, v in parts.items()}
     assert state(observer, store) == state(other, rows)
 
@@ -61,6 +68,13 @@ def test_a_new_entity_starts_with_what_is_assumed():
     answers, _, _ = run(arrivals(10), [PLAIN])
     assert answers["surprise"][0] == pytest.approx(2.98, abs=0.005)
     assert answers["surprise"][9] == pytest.approx(44.03, abs=0.005)
+
+
+def test_who_is_new_in_a_stream_that_is_not_has_been_silent_all_along():
+    answers, _, _ = run(arrivals(3), [PLAIN, LONG], since=SINCE)
+    assert answers["surprise"].tolist() == pytest.approx([2.98, 7.18, 11.61], abs=0.005)
+    assert answers["long"].tolist() == pytest.approx([10.28, 21.87, 33.69], abs=0.005)
+    assert run(arrivals(3), [PLAIN, LONG])[0]["long"].tolist() == answers["surprise"].tolist(), "nothing is known"
 
 
 def test_a_steady_rate_is_no_surprise_and_ten_times_of_it_is():

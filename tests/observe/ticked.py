@@ -33,6 +33,7 @@ def run(
     features: Sequence[FeaturePlan],
     cuts: Iterable[int] = (),
     flush: bool = False,
+    since: dict[str, int] | None = None,
     **options: int,
 ):
     """Answers by feature to `events`, cut into parts before the given positions; the observer and the store behind it."""
@@ -40,7 +41,7 @@ def run(
     observer = KindObserver(kind_of(features), store, **options)
     answers = []
     for start, stop in pairwise([0, *sorted(set(cuts)), len(events)]):
-        answers.append(observer.update(part_of(events[start:stop])))
+        answers.append(observer.update(replace(part_of(events[start:stop]), since=since or {})))
         if flush:
             store.put_many(*observer.take_dirty())
     return joined(answers), observer, store

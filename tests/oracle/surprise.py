@@ -20,15 +20,18 @@ class _Key:
 class SurpriseOracle:
     """Takes arrivals in order; `see` gives the deviance, None where the event is too old to count."""
 
-    def __init__(self, tick_ms: int) -> None:
+    def __init__(self, tick_ms: int, since: int | None = None) -> None:
+        """`since`: ms from which on a new entity has been silent, where its history goes back to that of the stream."""
         self.tick_ms = tick_ms
+        self.since = since
         self.keys: dict[str, _Key] = {}
 
     def see(self, key: str, time: int, ingest: int, counts: bool = True) -> float | None:
         known = self.keys.get(key)
         if known is None or ingest - known.ingest > 90 * DAY:
             tick = time // self.tick_ms
-            known = self.keys[key] = _Key(0.0, 0.0, tick, tick, time, ingest)
+            first = tick if self.since is None else min(tick, self.since // self.tick_ms)
+            known = self.keys[key] = _Key(0.0, 0.0, first, tick, time, ingest)
         known.ingest = max(known.ingest, ingest)
         known.newest = max(known.newest, time)
         now = known.newest // self.tick_ms
