@@ -1,14 +1,18 @@
-"""What a job last saw of a config file, kept beside it: the rules it runs, the digest of each, and their hits.
+"""What jobs saw of a config file, kept beside it: the rules of the last one, the digest of each, and their hits; and which
+version of a rule a mode was set for that was set before any job had run.
 
-`watchgate mode set` reads it to name unknown rules, to bind a mode to the rule as it stands, and to show what a rule
-did in shadow before it is promoted. It is a convenience: losing it loses nothing.
+`watchgate mode set` reads it to name unknown rules, to bind a mode to the rule as it stands, and to show what a rule did in shadow
+before it is promoted. Losing it loses no record; a mode that says no version of its rule is then taken for that of the next job.
 """
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
+
+from operators.hashing import hash_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,30 @@ class Seen:
     """Ingest time that the job had reached."""
     judged: int
     rules: dict[str, SeenRule]
+    bound: dict[str, str] = field(default_factory=dict)
+    """By the hash of a record that names no version of its rule: the version of the first job that took it."""
+
+
+def unbound(record: bytes) -> tuple[str, str] | None:
+    """The record's hash and its rule, where it sets the mode of a rule and does not say of which version; else None."""
+    try:
+        document = orjson.loads(record)
+        rule = document["key"].removeprefix("mode/")
+        if rule in ("*", document["key"]) or document["value"].get("digest") is not None:
+            return None
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return None
+    return f"{hash_bytes(record):016x}", rule
+
+
+def bind(record: bytes, bound: Mapping[str, str]) -> bytes:
+    """The record with the version of its rule, where that is known and the record does not say it."""
+    found = unbound(record)
+    if found is None or found[0] not in bound:
+        return record
+    document = orjson.loads(record)
+    document["value"]["digest"] = bound[found[0]]
+    return orjson.dumps(document)
 
 
 def seen_path(config: Path) -> Path:

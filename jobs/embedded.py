@@ -9,7 +9,7 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from pathlib import Path
 import orjson
 import structlog
 
+from integration.config_log import ConfigLine
 from integration.kafka.address import is_kafka, kafka_place
 from integration.kafka.events import KafkaEvents
 from integration.kafka.member_topic import follow_members
@@ -33,7 +34,7 @@ from jobs.label_feed import LabelFeed, check_labels
 from jobs.member_feed import FAMILY as MEMBERS
 from jobs.member_feed import MemberFeed, refuse_members
 from jobs.reading import Position, Reader, times_of
-from jobs.rules_seen import note_rules
+from jobs.rules_seen import RulesNote
 from jobs.sweep import Sweep
 from operators.clock import AHEAD_MS
 from operators.documents import status
@@ -157,6 +158,8 @@ class EmbeddedJob:
         return checkpoints
 
     def _open_config(self, opened: ExitStack) -> None:
+        in_file = self.plan.config is not None and not is_kafka(self.plan.config)
+        self.rules_note = RulesNote(Path(str(self.plan.config)) if in_file else None)
         if self.plan.config is None:
             return
         if self.config is None:
@@ -218,7 +221,7 @@ class EmbeddedJob:
         """
         self._status(self._notices)
         if self.config is not None and self.config.found is not None:
-            self._status(self.engine.offer_config(self.config.found.read_to_end()))
+            self._offer(self.config.found.read_to_end())
         if self.members is not None:
             self._status(self.members.read_to_end(self.engine.clock))
         written = time.monotonic()
@@ -286,8 +289,8 @@ class EmbeddedJob:
         self.checkpoints.commit(changes, self._job, self._offsets(position))
         self._dirty, self.committed_events = False, self.progress.events
         self.checkpoints_made += 1
-        if self.config is not None and self.config.found is not None and not is_kafka(str(self.plan.config)):
-            note_rules(Path(str(self.plan.config)), self.config.found.timeline, self.engine)
+        if self.config is not None and self.config.found is not None:
+            self.rules_note.write(self.engine, self.config.found.timeline)
         self.engine.seconds["checkpoint"] = self.engine.seconds.get("checkpoint", 0.0) + time.perf_counter() - started
 
     def _offsets(self, position: Position | None) -> dict[tuple[str, int], int]:
@@ -311,7 +314,12 @@ class EmbeddedJob:
         if self.config.found is not None and self.engine.waits_for_config:
             self._status(self.engine.config_found(self.config.found.timeline, self.config.found.read_to_end()))
         elif lines := self.config.new():
-            self._status(self.engine.offer_config(lines))
+            self._offer(lines)
+
+    def _offer(self, lines: Sequence[ConfigLine]) -> None:
+        found = self.config.found if self.config is not None else None
+        if found is not None:
+            self._status(self.rules_note.offer(self.engine, found.timeline, lines))
 
     def _status(self, documents: list[Document]) -> None:
         self._write("status", documents)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from integration.config_seen import Seen, read_seen
+from integration.config_seen import Seen, bind, read_seen
 from integration.kafka.address import is_kafka, kafka_place
 from integration.kafka.properties import ClientProperties
 from jobs.cli.config_log import append, ask, effective, open_log, prepared, published
@@ -21,6 +21,7 @@ from jobs.cli.shadow import shadow_lines
 from jobs.cli.shared import CommandError, RegistryOption, mendable, parse_time
 from jobs.policies import Policies
 from operators.modes import standing
+from operators.plan import Program
 from operators.timeline import Timeline
 from schemas.cloudevents import iso
 from schemas.config import ConfigError, parse_config
@@ -60,6 +61,12 @@ def set_command(
         str | None,
         typer.Option("--in", help="In force so long from now, for example 2s: all subtasks then switch at one event."),
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="The policy whose rule it is, where no job has run with the log and no policy was published to it."
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when every subtask of the job has it (Kafka).")] = False,
     registry: RegistryOption = None,
     client_properties: Properties = None,
@@ -75,7 +82,7 @@ def set_command(
     start = effective(effective_at, in_)
     properties = load_properties(client_properties)
     with mendable(), kafka_errors():
-        known = _rules(config, properties, registry)
+        known = _rules(config, properties, registry) if policy is None else _of_policy(policy, registry)
     value: dict[str, object]
     if rule == "*":
         if mode not in ("shadow", "clear"):
@@ -106,19 +113,27 @@ def set_command(
     )
     print(f"{what} {done.when}; recorded in {config}")
     if rule != "*" and known is None:
-        print(f"no policy is known that goes with {config}: a job rejects the record if it has no rule {rule}")
+        print(
+            f"no policy is known that goes with {config}: the first job that reads the record takes it for the rule {rule} that it has, "
+            f"and rejects it if it has none; --policy POLICY says which rule is meant"
+        )
     print("".join(f"{answer}\n" for answer in done.answers), end="")
 
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """The rules that a mode may be set for: those of the policy that was published, or of the last run on a file."""
+    """The rules that a mode may be set for: those of a policy that was named or published, or of the last run on a file."""
 
     digests: dict[str, str]
     whose: str
     seen: Seen | None = None
     models: tuple[str, ...] = ()
     """Models that could not be looked at: the digests are not those that the job has."""
+
+    @classmethod
+    def of(cls, program: Program, whose: str, registry: Path | None) -> "_Rules":
+        digests = {rule.name: rule.digest for rule in program.rules}
+        return cls(digests, whose, models=() if registry else tuple(program.models))
 
     def digest(self, rule: str, mode: str) -> str | None:
         """Of the rule as the job has it. None, for the rule as it is in force then, where that is not known and the mode
@@ -149,9 +164,12 @@ def _rules(config: str, properties: ClientProperties | None, registry: Path | No
     program = published(config, properties, Policies.over(registry))
     if program is None:
         return None
-    digests = {rule.name: rule.digest for rule in program.rules}
-    whose = f"policy {program.name}, the last one published to {config}"
-    return _Rules(digests, whose, models=() if registry else tuple(program.models))
+    return _Rules.of(program, f"policy {program.name}, the last one published to {config}", registry)
+
+
+def _of_policy(policy: Path, registry: Path | None) -> _Rules:
+    program = Policies.over(registry).load(policy)
+    return _Rules.of(program, f"policy {program.name} in {policy}", registry)
 
 
 def _show_shadow(rule: str, config: str, known: _Rules | None, properties: ClientProperties | None) -> None:
@@ -193,6 +211,8 @@ def list_command(
         timeline = Timeline(
             program, policies.of_document, source.timeline if source else "0", source is not None, policies.choose
         )
+        seen = read_seen(Path(config)) if config and not is_kafka(config) else None
+        bound = seen.bound if seen is not None and seen.timeline == timeline.timeline_id else {}
         records: dict[str, tuple[str, str]] = {}
         timed: set[int] = set()
         untimed = 0
@@ -209,7 +229,7 @@ def list_command(
             untimed += since is None
             if moment is not None and since is not None and since > moment:
                 continue
-            statuses = timeline.offer(line.data, since if record.effective_ms is None else None)
+            statuses = timeline.offer(bind(line.data, bound), since if record.effective_ms is None else None)
             rejected = [s["message"] for s in statuses if s["kind"] == "config_rejected"]
             refused += [f"record {number}: {message}" for message in rejected]
             if not rejected:
@@ -217,18 +237,13 @@ def list_command(
                 if record.effective_ms is not None:
                     timed.add(record.effective_ms)
     epoch = timeline.at(2**62 if moment is None else moment)
-    seen = read_seen(Path(config)) if config and not is_kafka(config) and moment is None else None
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("rule", "mode", "held in shadow by", "set by", "reason"):
         table.add_column(name, overflow="fold")
     for rule in epoch.program.rules:
         stand = standing(rule, epoch)
         who, why = records.get(f"mode/{rule.name}", ("the policy", ""))
-        # A record without a digest holds for the rule that the job knew when it read it: only the job can tell.
-        known = seen.rules.get(rule.name) if seen else None
-        changed = known is not None and known.digest == rule.digest and "rule_changed" in known.mode
-        held = "rule_changed" if changed else stand.doubt
-        doubt = _HELD.get(held, held) if held not in (None, "mode") else ""
+        doubt = _HELD.get(stand.doubt, stand.doubt) if stand.doubt not in (None, "mode") else ""
         table.add_row(rule.name, stand.mode, doubt, who, why)
     console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
     console.print(table)

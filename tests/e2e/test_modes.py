@@ -1,5 +1,6 @@
 """Modes through the command line: who set what, from when on, and what it makes of a rule."""
 
+import getpass
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,7 +68,8 @@ def test_what_is_set_is_listed_with_who_and_why(shop: Shop, config: Path) -> Non
     said = set_mode(shop, "copied", "live  10%", "--by", "anna")
     assert f"copied is set to live 10% from where a job reads the record; recorded in {config}\n" in said
     assert said.endswith(
-        f"no policy is known that goes with {config}: a job rejects the record if it has no rule copied\n"
+        f"no policy is known that goes with {config}: the first job that reads the record takes it for the rule copied that it has, "
+        "and rejects it if it has none; --policy POLICY says which rule is meant\n"
     )
     assert set_mode(shop, "burst", "off", "--by", "ben", "--effective-at", "2030-01-02T03:04:05+01:00").startswith(
         f"burst is set to off from 2030-01-02T02:04:05.000Z; recorded in {config}\n"
@@ -87,6 +89,38 @@ def test_what_is_set_is_listed_with_who_and_why(shop: Shop, config: Path) -> Non
         "1 record has no time: a job has one in force from where it reads it; shown is a job that starts with"
         in done.err
     )
+
+
+def test_a_mode_set_before_any_job_holds_for_the_rule_of_the_first_one(shop: Shop, config: Path) -> None:
+    """Whatever state folder or policy comes later: another rule of that name is not what somebody let act."""
+    first = shop.policy.read_text()
+    set_mode(shop, "burst", "live")
+    events = shop.write([post(f"e{n}", START + n * 1_000, "a") for n in range(9)])
+    shop.run(events, "one", "--config", config)
+    acted = fired(shop, "burst", "one")
+    assert acted and set(acted.values()) == {("live", None)}
+    assert first.count("action: limit") == 1
+    shop.policy.write_text(first.replace("action: limit", "action: ban"))
+    assert listed(shop)["burst"] == ["live", "the rule changed since it was set", getpass.getuser(), REASON[1]]
+    for output in ("two", "three"):
+        shop.run(events, output, "--config", config)
+        assert set(fired(shop, "burst", output).values()) == {("shadow", "rule_changed")}
+    shop.policy.write_text(first)
+    shop.run(events, "four", "--config", config)
+    assert fired(shop, "burst", "four") == acted
+
+
+def test_a_mode_may_name_the_policy_whose_rule_it_is_for(shop: Shop, config: Path) -> None:
+    first = shop.policy.read_text()
+    said = set_mode(shop, "burst", "live", "--policy", shop.policy)
+    assert said.endswith(f"recorded in {config}\n")
+    shop.policy.write_text(first.replace("action: limit", "action: ban"))
+    events = shop.write([post(f"e{n}", START + n * 1_000, "a") for n in range(9)])
+    shop.run(events, "out", "--config", config)
+    assert set(fired(shop, "burst").values()) == {("shadow", "rule_changed")}
+    done = shop.watchgate("mode", "set", "bursts", "live", "--config", config, *REASON, "--policy", shop.policy)
+    assert done.status == 2
+    assert f"error: policy shop in {shop.policy}, has no rule bursts; did you mean `burst`?" in done.err
 
 
 def test_the_list_says_of_a_log_what_a_job_does_that_starts_with_it(shop: Shop, config: Path) -> None:
