@@ -126,7 +126,7 @@ class Events:
 
 @dataclass(slots=True)
 class IdShare:
-    """stamp -> ids: hashes of the events of one batch whose ids one shard remembers. `at`: rows of the batch."""
+    """stamp -> ids: hashes of the events of one batch whose ids one subtask remembers. `at`: rows of the batch."""
 
     lane: str
     sequence: int

@@ -30,15 +30,16 @@ def shard_names(kind: str, shards: int = SHARDS) -> tuple[str, ...]:
     return tuple(_named(f"{kind}/{i}", i * MAX_PARALLELISM // shards) for i in range(shards))
 
 
-def subtask_of(shard: int, parallelism: int) -> int:
-    """The subtask that has a shard of an entity kind, as Flink assigns ranges of key groups."""
-    return (shard * MAX_PARALLELISM // SHARDS) * parallelism // MAX_PARALLELISM
+def subtask_of(shard: int, parallelism: int, shards: int = SHARDS) -> int:
+    """The subtask that has one of so many shards, as Flink assigns ranges of key groups."""
+    return (shard * MAX_PARALLELISM // shards) * parallelism // MAX_PARALLELISM
 
 
 @cache
-def shards_at(kind: str, subtask: int, parallelism: int) -> tuple[str, ...]:
+def shards_at(kind: str, subtask: int, parallelism: int, shards: int = SHARDS) -> tuple[str, ...]:
     """The keys of those shards of a kind that one subtask has."""
-    return tuple(name for i, name in enumerate(shard_names(kind)) if subtask_of(i, parallelism) == subtask)
+    names = enumerate(shard_names(kind, shards))
+    return tuple(name for i, name in names if subtask_of(i, parallelism, shards) == subtask)
 
 
 @cache

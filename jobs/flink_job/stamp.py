@@ -28,7 +28,7 @@ from jobs.flink_job.packets import PAYLOAD, Arrived, Events, IdShare, Stretches,
 from jobs.flink_job.programs import Programs
 from jobs.flink_job.python_threads import python_threads
 from jobs.flink_job.records import STAMPED, status_rows
-from jobs.flink_job.shards import ID_SHARDS, lane_name, shard_names
+from jobs.flink_job.shards import ID_SHARDS, lane_name, shards_at, subtask_of
 from operators.ages import NEVER, Ages
 from operators.batch import Batch, DeadRecord
 from operators.documents import Json, dead_letter
@@ -88,7 +88,7 @@ class Stamp(BroadcastProcessFunction):
         dead = [*arrived.dead, *letters(self.policy, arrived.batch, refused)]
         if not stretches and not dead:
             return
-        shares = id_shares(self.lane, self.sequence, stretches) if self.remembers else []
+        shares = id_shares(self.lane, self.sequence, stretches, self.here.of) if self.remembers else []
         for shard, share in shares:
             yield Row(shard, packed(share))
         events = [
@@ -197,9 +197,9 @@ def timeline_of(programs: Programs, name: str) -> Timeline:
     return Timeline(programs.base, policies.of_document, name, configured=True, choose=choose)
 
 
-def id_shares(lane: str, sequence: int, stretches: list[Stamped]) -> list[tuple[str, IdShare]]:
-    """What each shard of ids is asked about a batch. Takes the hashes of records out of the frames: nobody else reads
-    them."""
+def id_shares(lane: str, sequence: int, stretches: list[Stamped], parallelism: int) -> list[tuple[str, IdShare]]:
+    """What each subtask of ids is asked about a batch, by the key of its first shard. Takes the hashes of records out of the
+    frames: nobody else reads them."""
     ids, records = [], []
     for one in stretches:
         ids.append(id_hashes(one.frame))
@@ -208,9 +208,10 @@ def id_shares(lane: str, sequence: int, stretches: list[Stamped]) -> list[tuple[
     if not ids:
         return []
     hashes, known = np.concatenate(ids), np.concatenate(records)
+    subtasks = np.array([subtask_of(shard, parallelism, ID_SHARDS) for shard in range(ID_SHARDS)])
     return [
-        (shard_names("ids", ID_SHARDS)[shard], IdShare(lane, sequence, at, hashes[at], known[at]))
-        for shard, at in split(spread(hashes, ID_SHARDS), ID_SHARDS)
+        (shards_at("ids", subtask, parallelism, ID_SHARDS)[0], IdShare(lane, sequence, at, hashes[at], known[at]))
+        for subtask, at in split(subtasks[spread(hashes, ID_SHARDS)], parallelism)
     ]
 
 

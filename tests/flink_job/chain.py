@@ -10,7 +10,7 @@ from jobs.engine import Outcome
 from jobs.flink_job.batcher import Batcher
 from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.gather import Gather, joined
-from jobs.flink_job.ids import Shard as IdMemory
+from jobs.flink_job.ids import Shards as IdMemory
 from jobs.flink_job.judge import add, by_rule
 from jobs.flink_job.kind_clock import KindClock
 from jobs.flink_job.label_feed import by_entity, by_event, labels_reader
@@ -113,11 +113,10 @@ class Chain:
         self.batches = 0
         self.lane = Lane()
         self.ids: dict[str, IdMemory] = {}
-        self.sights: dict[str, FakeState] = {}
         self.kinds: dict[tuple[str, str], Kind] = {}
         self.keyed = FakeKeyed()
         self.rows, self.notes, self.listed, self.by_topic = (FakeMap(self.keyed) for _ in range(4))
-        self.waiting, self.told, self.desks = (FakeMap(self.keyed) for _ in range(3))
+        self.waiting, self.told, self.desks, self.sights = (FakeMap(self.keyed) for _ in range(4))
         self.outside: dict[tuple[str, int], Outside] = {}
         self.read_labels = labels_reader(job)
         self.topic: list[Given] = []
@@ -195,14 +194,12 @@ class Chain:
         name = self.programs.base.name
         for document in (*arrived.dead, *letters(name, arrived.batch, refused)):
             self.out.add("deadletter", document)
-        shares = id_shares("lane", self.batches, stretches)
+        shares = id_shares("lane", self.batches, stretches, PARALLELISM)
         events = [Events.of(one, self.programs.ref(one.program), rank_of(one.epochs[0].id)) for one in stretches]
         batch = Stretches(self.batches, len(shares), events, [])
         for shard, share in shares:
             if shard not in self.ids:
-                self.ids[shard] = IdMemory(
-                    self.programs.base.policy.repeats, self.sights.setdefault(shard, FakeState())
-                )
+                self.ids[shard] = IdMemory(self.programs.base.policy.repeats, self.sights, self.keyed.to)
             self._scatter(self.ids[shard].check(unpacked(packed(share), IdShare)))
         self.batches += 1
         self._scatter(unpacked(packed(batch), Stretches))
