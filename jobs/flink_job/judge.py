@@ -10,7 +10,7 @@ from pyflink.datastream import KeyedProcessFunction
 from jobs.flink_job.facts import JobFacts, Subtask
 from jobs.flink_job.gather import Gather, joined
 from jobs.flink_job.meters import Meters
-from jobs.flink_job.packets import Answer, Waiting, packed
+from jobs.flink_job.packets import Answers, Waiting, packed
 from jobs.flink_job.records import HITS, key_of, rows, status_rows
 from operators.batch import Hit
 from operators.judge import Judged, judge
@@ -18,7 +18,7 @@ from operators.observe import Observed, join
 
 
 class Judge(KeyedProcessFunction):
-    """(lane, events or answer) in, verdicts as records out; by side output hits (rule, list of `Hit`) and status."""
+    """(lane, events or answers) in, verdicts as records out; by side output hits (rule, list of `Hit`) and status."""
 
     def __init__(self, job: JobFacts) -> None:
         self.job = job
@@ -27,11 +27,12 @@ class Judge(KeyedProcessFunction):
         self.programs = self.job.programs()
         self.here = Subtask.here(runtime_context)
         self.meters = Meters(runtime_context.get_metrics_group())
-        self.lanes: dict[str, Gather[Waiting, Answer]] = {}
+        self.lanes: dict[str, Gather[Waiting, Answers]] = {}
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         lane = self.lanes.setdefault(key_of(ctx), Gather())
-        for waiting, answers in add(lane, pickle.loads(bytes(value))):
+        for waiting, parts in add(lane, pickle.loads(bytes(value))):
+            answers = [answer for part in parts for answer in part.answers]
             stamped = waiting.events.stamped(self.programs)
             with self.meters.timed("judge"):
                 answered = {kind: joined(asked, kind, answers) for kind, asked in waiting.asked.items()}
@@ -55,7 +56,7 @@ class Judge(KeyedProcessFunction):
                 self.meters.count("hits_total", number, rule=rule, mode=mode)
 
 
-def add(lane: Gather[Waiting, Answer], packet: Waiting | Answer) -> Iterator[tuple[Waiting, list[Answer]]]:
+def add(lane: Gather[Waiting, Answers], packet: Waiting | Answers) -> Iterator[tuple[Waiting, list[Answers]]]:
     """What became ready by this packet: events, and the answers about them."""
     if isinstance(packet, Waiting):
         return lane.wait(packet.sequence, packet.shares, packet)

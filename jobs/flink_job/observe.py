@@ -1,7 +1,7 @@
-"""observe: the entities of one kind whose shards belong to this subtask. Keyed by shard.
+"""observe: the entities whose shards belong to this subtask. Keyed by shard.
 
-A batch comes as one share a kind and subtask, under the key of the subtask's first shard: what a share costs beside its
-rows is paid once, not once a shard. State stays each shard's own, so that shards can move to other subtasks when the
+A batch comes as one packet a subtask, with a share for each kind, under the key of one of the subtask's shards: what a packet costs
+beside its rows is paid once, not once a shard. State stays each shard's own, so that shards can move to other subtasks when the
 job is started with another parallelism: each entity's packed row; the layouts that rows may have; the policy that the
 rows were last written under; who is on which list, by files and by the lists topic; labels that wait for their time, and
 when labels were counted.
@@ -22,7 +22,7 @@ from jobs.flink_job.lists import mark
 from jobs.flink_job.map_store import KeyedMap, KeySwitch, PlainMap, ShardedStore, walks_last
 from jobs.flink_job.meters import Meters
 from jobs.flink_job.outside import Outside, OutsideState, open_outside
-from jobs.flink_job.packets import Answer, ChangeShare, ListShare, Share, packed
+from jobs.flink_job.packets import Answer, Answers, ChangeShare, ListShare, Share, Shares, packed
 from jobs.flink_job.programs import ProgramRef, Programs
 from jobs.flink_job.records import status_rows
 from jobs.flink_job.shards import shards_at
@@ -136,7 +136,7 @@ def same_features(plan: KindPlan, other: KindPlan) -> set[str]:
 
 
 class Observe(KeyedProcessFunction):
-    """(shard, share of events, lists or labels) in, (lane, answer) out; status by side output."""
+    """(shard, shares of events, lists or labels) in, (lane, answers) out; status by side output."""
 
     def __init__(self, job: JobFacts) -> None:
         self.job = job
@@ -160,22 +160,29 @@ class Observe(KeyedProcessFunction):
         self.outside = open_outside(self.job, self.programs.base, self.here, state)
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
-        share = pickle.loads(bytes(value))
+        packet = pickle.loads(bytes(value))
         self.switch.begin()
-        if not isinstance(share, Share):
-            self._take(share)
+        if not isinstance(packet, Shares):
+            self._take(packet)
             return
         with self.meters.timed("observe"):
-            kind = self._kind(share)
-            answer = kind.update(share, self.programs)
-        self.meters.set("cached_rows", kind.observer.cached, kind=share.kind)
-        yield Row(share.lane, packed(Answer(share.sequence, share.kind, share.at, answer)))
-        yield from self._status(kind)
+            answers = [self._answer(share) for share in packet.shares]
+        yield Row(packet.lane, packed(Answers(packet.sequence, answers)))
+        for share in packet.shares:
+            yield from self._status(self.kinds[share.kind])
+        watermark = ctx.timer_service().current_watermark()
         with self.meters.timed("sweep"):
-            swept = kind.sweep(ctx.timer_service().current_watermark(), len(share.at))
-        self.meters.count("swept_total", swept, kind=share.kind)
+            for share in packet.shares:
+                swept = self.kinds[share.kind].sweep(watermark, len(share.at))
+                self.meters.count("swept_total", swept, kind=share.kind)
+
+    def _answer(self, share: Share) -> Answer:
+        kind = self._kind(share)
+        answer = kind.update(share, self.programs)
+        self.meters.set("cached_rows", kind.observer.cached, kind=share.kind)
         self.meters.count("labels_total", len(answer.unknown), outcome="unknown")
         self.meters.count("labels_total", len(answer.too_late), outcome="late")
+        return Answer(share.kind, share.at, answer)
 
     def _take(self, share: ListShare | ChangeShare) -> None:
         """Takes what comes beside events."""

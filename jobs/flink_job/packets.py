@@ -219,15 +219,22 @@ class ChangeShare:
 
 @dataclass(slots=True)
 class Share:
-    """scatter -> observe: what one shard of one kind reads of one stretch. `at`: rows of the kind's whole part."""
+    """What one subtask reads of one stretch for one kind. `at`: rows of the kind's whole part."""
 
-    lane: str
-    sequence: int
     kind: str
     program: ProgramRef
     rank: int
     at: npt.NDArray[np.int64]
     part: Part
+
+
+@dataclass(slots=True)
+class Shares:
+    """scatter -> observe: what one subtask reads of one stretch, for each kind of which it has an entity there."""
+
+    lane: str
+    sequence: int
+    shares: list[Share]
 
 
 @dataclass(slots=True)
@@ -250,12 +257,19 @@ class Waiting:
 
 @dataclass(slots=True)
 class Answer:
-    """observe -> judge: what the events of one share see. Features that the shard does not keep any more are missing."""
+    """What the events of one share see. Features that the subtask does not keep any more are missing."""
 
-    sequence: int
     kind: str
     at: npt.NDArray[np.int64]
     answer: PartAnswer
+
+
+@dataclass(slots=True)
+class Answers:
+    """observe -> judge: the answers to one subtask's shares of a stretch."""
+
+    sequence: int
+    answers: list[Answer]
 
 
 def _facts(epoch: Epoch) -> EpochFacts:

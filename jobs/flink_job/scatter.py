@@ -14,7 +14,7 @@ from pyflink.datastream import KeyedProcessFunction
 from jobs.flink_job.facts import JobFacts, Subtask
 from jobs.flink_job.gather import Gather
 from jobs.flink_job.meters import Meters
-from jobs.flink_job.packets import PAYLOAD, Asked, Events, Share, Sighted, Stretches, Waiting, packed
+from jobs.flink_job.packets import PAYLOAD, Asked, Events, Share, Shares, Sighted, Stretches, Waiting, packed
 from jobs.flink_job.records import RECORDS, WAITING, key_of, rows
 from jobs.flink_job.shards import shards_at, subtask_of
 from operators.documents import Json, dead_letter
@@ -41,7 +41,7 @@ class Lane:
 
 
 class Scatter(KeyedProcessFunction):
-    """(lane, stretches or sighted) in, (shard, share) out; by side output the events to judge and dead letters."""
+    """(lane, stretches or sighted) in, (shard, shares) out; by side output the events to judge and dead letters."""
 
     def __init__(self, job: JobFacts) -> None:
         self.job = job
@@ -108,11 +108,11 @@ def drop_repeats(policy: str, stamped: Stamped, first: Mask, same: Mask) -> list
 
 def shares_of(
     lane: str, sequence: int, events: Events, stamped: Stamped, parallelism: int
-) -> tuple[list[tuple[str, Share]], dict[str, Asked]]:
-    """The shares of a stretch by the key of the shard that they go to, and by kind what was asked."""
+) -> tuple[list[tuple[str, Shares]], dict[str, Asked]]:
+    """The shares of a stretch, each with a key of the subtask that it goes to, and by kind what was asked."""
     program: Program = stamped.program
     hashes: Hashes = {}
-    shares = []
+    shares: dict[int, list[Share]] = {}
     asked = {}
     for kind, plan in program.kinds.items():
         if not plan.stateful:
@@ -121,9 +121,12 @@ def shares_of(
         asked[kind] = Asked(part.row, part.nulls)
         for subtask, at in subtasks_of(part, parallelism):
             some = part if len(at) == len(part) else part.pick(at)
-            share = Share(lane, sequence, kind, events.program.plain, events.rank, at, some)
-            shares.append((shards_at(kind, subtask, parallelism)[0], share))
-    return shares, asked
+            shares.setdefault(subtask, []).append(Share(kind, events.program.plain, events.rank, at, some))
+    whole = [
+        (shards_at(some[0].kind, subtask, parallelism)[0], Shares(lane, sequence, some))
+        for subtask, some in shares.items()
+    ]
+    return whole, asked
 
 
 def subtasks_of(part: Part, parallelism: int) -> list[tuple[int, Any]]:

@@ -22,11 +22,14 @@ from jobs.flink_job.observe import Kind
 from jobs.flink_job.outside import Outside, OutsideState
 from jobs.flink_job.packets import (
     Answer,
+    Answers,
     Arrived,
     ChangeShare,
     Events,
     IdShare,
     LabelBatch,
+    Share,
+    Shares,
     Sighted,
     Stretches,
     Waiting,
@@ -113,7 +116,7 @@ class Chain:
         self.batches = 0
         self.lane = Lane()
         self.ids: dict[str, IdMemory] = {}
-        self.kinds: dict[tuple[str, str], Kind] = {}
+        self.kinds: dict[tuple[str, int], Kind] = {}
         self.keyed = FakeKeyed()
         self.rows, self.notes, self.listed, self.by_topic = (FakeMap(self.keyed) for _ in range(4))
         self.waiting, self.told, self.desks, self.sights = (FakeMap(self.keyed) for _ in range(4))
@@ -121,7 +124,7 @@ class Chain:
         self.read_labels = labels_reader(job)
         self.topic: list[Given] = []
         """What the lists topic holds."""
-        self.gather: Gather[Waiting, Answer] = Gather()
+        self.gather: Gather[Waiting, Answers] = Gather()
         self.actors: dict[str, Actor] = {}
         self.sequence = 0
         self.offset = 0
@@ -221,26 +224,36 @@ class Chain:
         shares, asked = shares_of("lane", self.sequence, events, stamped, PARALLELISM)
         waiting = Waiting(self.sequence, len(shares), asked, Events.of(stamped, events.program, events.rank))
         self.sequence += 1
-        for shard, share in reversed(shares):  # answers come in any order
-            made = self.kinds.get((share.kind, shard))
-            if made is None:
-                subtask = next(n for n in range(PARALLELISM) if shards_at(share.kind, n, PARALLELISM)[0] == shard)
-                names = shards_at(share.kind, subtask, PARALLELISM)
-                outside = self._outside(share.kind, subtask)
-                made = Kind(share, self.programs, self.rows, self.notes, self.keyed.to, names, 1 << 20, False, outside)
-                for name in names:
-                    made.load_lists(self.job.lists.get(name, {}), KeyedMap(self.listed, self.keyed.to, name))
-                self.kinds[share.kind, shard] = made
-            answer = made.update(share, self.programs)
-            for document in made.notices:
-                self.out.add("status", document)
-            made.notices = []
-            self._judge(Answer(share.sequence, share.kind, share.at, answer))
-            self.swept += made.sweep(self.timeline.clock_ms, len(share.at))
+        for shard, packet in reversed(shares):  # answers come in any order
+            subtask = self._subtask(shard)
+            answers = [self._answer(share, subtask) for share in unpacked(packed(packet), Shares).shares]
+            self._judge(unpacked(packed(Answers(packet.sequence, answers)), Answers))
         self._judge(waiting)
 
+    def _subtask(self, shard: str) -> int:
+        """The subtask of observe that has a shard, of whatever kind."""
+        kinds = self.programs.base.kinds
+        return next(n for n in range(PARALLELISM) for kind in kinds if shard in shards_at(kind, n, PARALLELISM))
+
+    def _answer(self, share: Share, subtask: int) -> Answer:
+        made = self.kinds.get((share.kind, subtask))
+        if made is None:
+            names = shards_at(share.kind, subtask, PARALLELISM)
+            outside = self._outside(share.kind, subtask)
+            made = Kind(share, self.programs, self.rows, self.notes, self.keyed.to, names, 1 << 20, False, outside)
+            for name in names:
+                made.load_lists(self.job.lists.get(name, {}), KeyedMap(self.listed, self.keyed.to, name))
+            self.kinds[share.kind, subtask] = made
+        answer = made.update(share, self.programs)
+        for document in made.notices:
+            self.out.add("status", document)
+        made.notices = []
+        self.swept += made.sweep(self.timeline.clock_ms, len(share.at))
+        return Answer(share.kind, share.at, answer)
+
     def _judge(self, packet: Any) -> None:
-        for waiting, answers in add(self.gather, packet):
+        for waiting, parts in add(self.gather, packet):
+            answers = [answer for part in parts for answer in part.answers]
             stamped = waiting.events.stamped(self.programs)
             answered = {kind: joined(asked, kind, answers) for kind, asked in waiting.asked.items()}
             judged = judge(stamped, join(stamped.frame, stamped.program, answered), self.job.emit, self.job.pii_key)
