@@ -1,7 +1,8 @@
-"""Watchgate on a Flink cluster: `flink run -pyfs . -py jobs/flink.py --policy policy.yaml --kafka HOST:PORT`.
+"""Watchgate on a Flink cluster: `flink run -pyfs DIR -py jobs/flink.py --policy policy.yaml --kafka HOST:PORT`.
 
-Arguments are those of `python jobs/flink.py --help`. The environment variable WATCHGATE_PII_KEY keys the hashes under
-which `pii: hash` fields are written out; without it each submission has a random key.
+Arguments are those of `python jobs/flink.py --help`. The environment variable WATCHGATE_PII_KEY_FILE names a file with the key of
+the hashes under which `pii: hash` fields are written out; without it each submission has a random key. WATCHGATE_PII_KEY, which is
+the key itself, is taken as well, but Flink's client logs the environment of the Python that it starts.
 """
 
 import os
@@ -16,6 +17,7 @@ from integration.kafka.client import KafkaError
 from integration.kafka.properties import PropertiesError, load_client_properties
 from integration.kafka.topics import topic_name
 from integration.list_files import ListFileError
+from integration.pii_key import PiiKeyError, read_pii_key
 from jobs.flink_job.arguments import Arguments, parse_arguments
 from jobs.flink_job.facts import JobFacts
 from jobs.flink_job.fitness import UnfitError, check_job_topics, check_settings, transaction_timeout_ms
@@ -28,8 +30,8 @@ from operators.scoring import ModelError
 from schemas.policy_file import PolicyError
 
 _NO_KEY = (
-    "warning: WATCHGATE_PII_KEY is not set, so this job hashes `pii: hash` fields under a key of its own: the hashes of "
-    "the next one will be others. Set it to a secret that stays."
+    "warning: WATCHGATE_PII_KEY_FILE is not set, so this job hashes `pii: hash` fields under a key of its own: the hashes of "
+    "the next one will be others. Set it to the path of a file with a secret that stays."
 )
 
 
@@ -46,7 +48,7 @@ def submit(given: Arguments) -> None:
     properties = load_client_properties(given.client_properties) if given.client_properties else None
     timeline = check_job_topics(given.kafka, given.prefix, given.events, properties)
     name = given.name or f"watchgate-{program.name}"
-    key = os.environ.get("WATCHGATE_PII_KEY")
+    key = read_pii_key(os.environ)
     if program.pii and not key:
         print(_NO_KEY, file=sys.stderr)
     job = JobFacts(
@@ -57,7 +59,7 @@ def submit(given: Arguments) -> None:
         prefix=given.prefix,
         events=given.events or (topic_name(given.prefix, "events"),),
         emit="all" if given.emit == "all" else "hits",
-        pii_key=key.encode()[:64] if key else secrets.token_bytes(32),
+        pii_key=key or secrets.token_bytes(32),
         properties=properties,
         registry=registry,
         lists=read_members(program, given.lists),
@@ -79,7 +81,16 @@ def main(arguments: Sequence[str]) -> None:
         submit(parse_arguments(arguments))
     except PolicyError as error:
         sys.exit(error.render())
-    except (JarsError, KafkaError, ListFileError, ModelError, OSError, PropertiesError, UnfitError) as error:
+    except (
+        JarsError,
+        KafkaError,
+        ListFileError,
+        ModelError,
+        OSError,
+        PiiKeyError,
+        PropertiesError,
+        UnfitError,
+    ) as error:
         sys.exit(f"error: {error}")
 
 

@@ -14,6 +14,7 @@ import typer
 
 from integration.kafka.address import is_kafka
 from integration.logs import configure_logs
+from integration.pii_key import read_pii_key
 from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
 from jobs.cli.progress import show_progress
 from jobs.cli.shared import CommandError, RegistryOption, mendable, parse_size
@@ -109,8 +110,8 @@ def command(
             f"error: {output} is the folder of the input, so what is written there would be read as events. Name another folder with --output."
         )
     configure_logs()
-    secret = os.environ.get("WATCHGATE_PII_KEY")
     with mendable(), kafka_errors():
+        secret = read_pii_key(os.environ)
         policies = Policies.over(registry)
         program = policies.load(policy)
         policies.require(program)
@@ -133,7 +134,7 @@ def command(
             checkpoint_ms=interval,
             batch_size=batch_size,
             cache_bytes=parse_size(cache_size),
-            pii_key=secret.encode()[:64] if secret else None,
+            pii_key=secret,
             properties=load_properties(client_properties),
             allow_create_time=allow_create_time,
         )

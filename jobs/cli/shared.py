@@ -11,6 +11,7 @@ import typer
 from integration.config_file import ConfigFileError
 from integration.list_files import ListFileError
 from integration.outputs import OutputError
+from integration.pii_key import PiiKeyError
 from integration.rocks_state import StateError
 from integration.sources import SourceError
 from jobs.checkpoints import CheckpointError
@@ -57,6 +58,7 @@ def mendable() -> Iterator[None]:
         MetricsError,
         ModelError,
         OutputError,
+        PiiKeyError,
         SourceError,
         StateError,
     ) as error:

@@ -98,6 +98,13 @@ def test_the_deployment_runs_without_privileges_and_holds_no_secret() -> None:
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["containers"][0]["securityContext"]["allowPrivilegeEscalation"] is False
     assert pod["volumes"][1]["secret"] == {"secretName": "watchgate-client-properties"}
+    # Flink logs the environment of the Python that it starts, so no secret is in a variable.
+    container = pod["containers"][0]
+    assert all("valueFrom" not in one for one in container["env"])
+    (key,) = (one["value"] for one in container["env"] if one["name"] == "WATCHGATE_PII_KEY_FILE")
+    mounted = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+    assert key == f"{mounted['pii-key']}/key"
+    assert {"name": "pii-key", "secret": {"secretName": "watchgate-pii-key"}} in pod["volumes"]
     assert "password" not in (_DEPLOY / "flinkdeployment.yaml").read_text()
 
 
@@ -108,6 +115,8 @@ def test_compose_has_a_broker_as_the_topics_need_it_and_listens_on_this_machine_
     assert kafka["image"] == "apache/kafka:4.1.1"
     assert kafka["environment"]["KAFKA_LOG_MESSAGE_TIMESTAMP_TYPE"] == "LogAppendTime"
     assert kafka["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    # Where the broker writes is what the volume keeps.
+    assert kafka["volumes"] == [f"kafka:{kafka['environment']['KAFKA_LOG_DIRS']}"]
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert ports and all(port.startswith("127.0.0.1:") for port in ports)
     for name in ("jobmanager", "taskmanager"):

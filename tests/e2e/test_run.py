@@ -608,6 +608,20 @@ def test_the_pii_key_decides_the_hashes(shop: Shop, monkeypatch: pytest.MonkeyPa
     assert all(not a & b for i, a in enumerate(others) for b in others[i + 1 :])
 
 
+def test_a_run_takes_the_key_from_a_file(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, key = shop.write(crowd(60)), shop.folder / "key"
+    monkeypatch.setenv("WATCHGATE_PII_KEY", "k1")
+    shop.run(source, "one")
+    monkeypatch.delenv("WATCHGATE_PII_KEY")
+    monkeypatch.setenv("WATCHGATE_PII_KEY_FILE", str(key))
+    done = shop.watchgate("run", shop.policy, "--input", source, "--output", shop.folder / "none")
+    assert done.status == 2
+    assert done.err == f"error: WATCHGATE_PII_KEY_FILE names {key}, which cannot be read: No such file or directory\n"
+    key.write_text("k1\n")
+    assert shop.run(source, "two").err.count("warning") == 0
+    assert shop.read("enforcement", "two") == shop.read("enforcement", "one")
+
+
 def test_what_people_are_shown_hides_hashed_fields(shop: Shop) -> None:
     with shop.policy.open("a") as file:
         file.write("  known: {on: pay, when: \"card = '4000-1-SECRET' OR amount > 1\", action: look, target: card}\n")
