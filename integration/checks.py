@@ -53,7 +53,8 @@ def check_kafka(
     kafka: str, prefix: str = "", events: Sequence[str] = (), properties: ClientProperties | None = None
 ) -> Iterator[Check]:
     """The broker, its transaction timeout, the topics and the timeline. Stops at a broker that cannot be reached."""
-    from integration.kafka.topics import CONFIG, broker_settings, check_topics, job_topics, read_timeline, topic_name
+    from integration.kafka.timeline import read_timeline
+    from integration.kafka.topics import CONFIG, broker_settings, check_topics, job_topics, topic_name
 
     try:
         settings = broker_settings(kafka, properties)

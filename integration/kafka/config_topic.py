@@ -13,7 +13,8 @@ from integration.kafka.client import KafkaError, producer
 from integration.kafka.existing import existing_topics
 from integration.kafka.following import FollowedTopic
 from integration.kafka.properties import ClientProperties
-from integration.kafka.topics import CONFIG, read_timeline
+from integration.kafka.timeline import read_timeline
+from integration.kafka.topics import CONFIG
 
 _LARGEST = 1 << 25
 """Bytes of a request: whether a record is too large for the topic the broker says."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from integration.kafka.client import KafkaError, reader
 from integration.kafka.properties import ClientProperties
-from integration.kafka.topics import read_timeline
+from integration.kafka.timeline import read_timeline
 
 _POLL_MS = 1_000
 

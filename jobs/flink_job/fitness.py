@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from integration.kafka.properties import ClientProperties
-from integration.kafka.topics import CONFIG, broker_settings, check_topics, job_topics, read_timeline, topic_name
+from integration.kafka.timeline import read_timeline
+from integration.kafka.topics import CONFIG, broker_settings, check_topics, job_topics, topic_name
 
 _MODE = "execution.checkpointing.mode"
 _UNALIGNED = "execution.checkpointing.unaligned.enabled"

@@ -12,7 +12,8 @@ from integration.checks import check_kafka
 from integration.jars import Jars
 from integration.kafka.broker import Broker, start_broker
 from integration.kafka.client import KafkaError, admin_client, producer
-from integration.kafka.topics import CONFIG, EVENTS, LISTS, check_topics, create_topics, job_topics, read_timeline
+from integration.kafka.timeline import read_timeline
+from integration.kafka.topics import CONFIG, EVENTS, LISTS, check_topics, create_topics, job_topics
 
 pytestmark = pytest.mark.cluster
 
