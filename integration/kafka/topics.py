@@ -165,19 +165,30 @@ def broker_settings(kafka: str, properties: ClientProperties | None = None) -> d
         return {key: entry["value"] for key, entry in entries if entry["value"] is not None}
 
 
+def kind_of(name: str) -> str | None:
+    """What the topic of a job would be that has this full name: the longest one that fits.
+
+    >>> kind_of("shop.verdicts.shadow"), kind_of("shop-config"), kind_of("status"), kind_of("preconfig")
+    ('verdicts.shadow', 'config', 'status', None)
+    """
+    called = [
+        each.name for each in TOPICS if name == each.name or name.endswith(tuple(f"{c}{each.name}" for c in ".-_"))
+    ]
+    return max(called, key=len, default=None)
+
+
+def confused(name: str, kind: str, wanted: str) -> str:
+    """What is said of a topic that is `kind` where one that is `wanted` is needed."""
+    return f"{name} is {_a(kind)} topic, not {_a(wanted)} topic; did you mean {name.removesuffix(kind)}{wanted}?"
+
+
 def _mistaken(name: str, spec: TopicSpec) -> str | None:
     """What is said of a topic with the name of another one of a job: to set it up as `spec` would spoil it, or make a wrong one.
 
     Events may be in topics of any name.
     """
-    called = [
-        each.name for each in TOPICS if name == each.name or name.endswith(tuple(f"{c}{each.name}" for c in ".-_"))
-    ]
-    if not called or spec.name in (EVENTS.name, *called):
-        return None
-    other = max(called, key=len)
-    meant = name.removesuffix(other) + spec.name
-    return f"{name} is {_a(other)} topic, not {_a(spec.name)} topic; did you mean {meant}?"
+    kind = kind_of(name)
+    return None if kind is None or spec.name in (EVENTS.name, kind) else confused(name, kind, spec.name)
 
 
 def _a(name: str) -> str:

@@ -62,10 +62,13 @@ def command(
 
 def _check_topic(kafka: str, topic: str, properties: "ClientProperties | None") -> None:
     from integration.kafka.client import KafkaError, admin_client
+    from integration.kafka.inputs import refuse_made_topic
 
     with admin_client(kafka, properties) as admin:
-        if topic not in admin.list_topics():
-            raise KafkaError(f"there is no topic {topic} at {kafka}. Make it with `watchgate topics create`.")
+        there = admin.list_topics()
+    if topic not in there:
+        raise KafkaError(f"there is no topic {topic} at {kafka}. Make it with `watchgate topics create`.")
+    refuse_made_topic(topic, there)
 
 
 def _send(

@@ -12,7 +12,8 @@ import orjson
 import structlog
 import typer
 
-from integration.kafka.address import is_kafka
+from integration.kafka.address import is_kafka, kafka_place
+from integration.kafka.inputs import refuse_own_topics
 from integration.logs import configure_logs
 from integration.pii_key import read_pii_key
 from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
@@ -103,6 +104,8 @@ def command(
         raise CommandError(f"error: --checkpoint-interval: {error}") from None
     with kafka_errors():
         in_topics = is_kafka(output)
+        if in_topics and is_kafka(input):
+            refuse_own_topics(kafka_place(output, "PREFIX").name, [kafka_place(input, "TOPIC").name])
     if state is None and in_topics:
         raise CommandError("error: --output is in Kafka, so --state has to name a folder for the state of this job.")
     if os.access(input, os.X_OK) and Path(input).is_dir() and Path(input).resolve() == Path(output).resolve():

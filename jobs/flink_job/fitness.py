@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from integration.kafka.inputs import refuse_own_topics
 from integration.kafka.properties import ClientProperties
 from integration.kafka.timeline import read_timeline
 from integration.kafka.topics import CONFIG, broker_settings, check_topics, job_topics, topic_name
@@ -30,7 +31,11 @@ def check_settings(settings: Mapping[str, str]) -> None:
 
 
 def check_job_topics(kafka: str, prefix: str, events: Sequence[str], properties: ClientProperties | None) -> str:
-    """Refuses topics that are missing or set up so that answers would be wrong; returns the timeline's id."""
+    """Refuses topics that are missing, set up so that answers would be wrong, or the job's own; returns the timeline's id.
+
+    Raises UnfitError, KafkaError.
+    """
+    refuse_own_topics(prefix, events)
     differences = check_topics(kafka, job_topics(prefix, events), properties)
     if differences:
         raise UnfitError("\n".join(["topics are not as the job needs them:", *map(str, differences)]))

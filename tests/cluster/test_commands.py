@@ -12,6 +12,7 @@ from integration.jars import Jars
 from integration.kafka.broker import Broker
 from integration.kafka.client import producer, reader
 from operators.documents import status
+from tests.cluster.embedded_world import ends
 
 pytestmark = pytest.mark.cluster
 
@@ -98,6 +99,18 @@ def test_a_topic_that_is_not_there(broker: Broker) -> None:
     code, _, errors = run("produce", source, "--topic", "none", "--kafka", broker.address)
     assert code == 2
     assert errors == f"error: there is no topic none at {broker.address}. Make it with `watchgate topics create`.\n"
+
+
+def test_records_of_a_file_go_to_no_topic_that_watchgate_made_for_something_else(broker: Broker, prefix: str) -> None:
+    source = str(_ROOT / "examples" / "comments" / "comments.jsonl")
+    run("topics", "create", "--kafka", broker.address, "--prefix", prefix, "--partitions", "1")
+    code, _, errors = run("produce", source, "--topic", f"{prefix}.config", "--kafka", broker.address)
+    assert (code, errors) == (
+        2,
+        f"error: {prefix}.config is a config topic, not an events topic; did you mean {prefix}.events? Watchgate made it for "
+        "a job, and records of a file in it would be junk there for good; nothing was written.\n",
+    )
+    assert ends(broker.address, f"{prefix}.config") == {0: 1}, "the timeline's id"
 
 
 def test_a_cluster_of_ones_own_is_started_and_ended(jars: Jars, tmp_path: Path) -> None:
