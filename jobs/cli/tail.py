@@ -123,7 +123,15 @@ def about(topic: str, value: bytes) -> set[str]:
 def _rules(topic: str, document: Mapping[str, Any]) -> list[str]:
     if topic.startswith("verdicts"):
         return [fired["rule"] for fired in document["rules"]]
-    return [document["rule"] if topic.startswith("enforcement") else document["subject"]]
+    return [document["rule"] if topic.startswith("enforcement") else _named(str(document["subject"]))]
+
+
+def _named(subject: str) -> str:
+    """The rule's name where a status is about one: `mode/flood`, which is its key in the config, `rule flood` or `flood`.
+
+    Any other subject as it stands: `mode/*` is about no rule of that name.
+    """
+    return subject.removeprefix("mode/").removeprefix("rule ") if subject != "mode/*" else subject
 
 
 def _line(topic: str, document: Mapping[str, Any]) -> str:

@@ -151,6 +151,24 @@ def test_only_records_about_a_rule() -> None:
         assert shown(topic, value, "other", json=True) is None
 
 
+@pytest.mark.parametrize(
+    ("subject", "name"),
+    [
+        ("mode/flood", "flood"),
+        ("rule flood", "flood"),
+        ("flood", "flood"),
+        ("mode/*", "mode/*"),
+        ("model/m", "model/m"),
+    ],
+)
+def test_a_status_is_found_by_the_name_of_its_rule(subject: str, name: str) -> None:
+    value = orjson.dumps(status("config_applied", subject, "It is in force.", at_ms=0))
+    line = f"1970-01-01T00:00:00.000Z config_applied {subject}: It is in force."
+    assert about("status", value) == {name}
+    assert shown("status", value, name, json=False) == line
+    assert shown("status", value, "flod", json=False) is None
+
+
 def test_who_asks_for_a_rule_that_nothing_is_about_is_told() -> None:
     """A mistyped name would wait for ever."""
     others = about("verdicts", orjson.dumps(_VERDICT)) | about("verdicts", b"[]") | about("verdicts", b"\xff")
