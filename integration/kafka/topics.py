@@ -5,6 +5,7 @@ epoch judges its event, a config topic that forgets would forget the panic switc
 free to change.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from kafka import KafkaAdminClient
 
 _DAY_MS = 86_400_000
+_PARTITIONS = 4
 _BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
 _FOR_EVER = {"retention.ms": "-1", "retention.bytes": "-1"}
 _BROKER_TIME_WHY = "one clock: epochs, cooldowns and expiry go by the time at which the broker took the record"
@@ -82,10 +84,11 @@ class Difference:
 @dataclass(frozen=True, slots=True)
 class Created:
     """What `create_topics` did: names it made, names that were there with their partitions, differences left, and the
-    timeline's id."""
+    timeline's id. `uneven`: those of `found` that have another number of partitions than was asked for."""
 
     made: tuple[str, ...]
     found: dict[str, int]
+    uneven: frozenset[str]
     differences: tuple[Difference, ...]
     timeline: str
 
@@ -102,33 +105,36 @@ def create_topics(
     kafka: str,
     prefix: str = "",
     *,
-    partitions: int = 4,
+    partitions: int | None = None,
     replication: int = -1,
     properties: ClientProperties | None = None,
 ) -> Created:
     """Makes the topics that are missing and changes none that is there; may be run again at any time.
 
-    The config topic gets its first record, the timeline's id. `replication` -1: the broker's default.
+    `partitions` None: as many as most of the prefix's topics have that are there, 4 where there are none. The config topic gets its first record, the timeline's id. `replication` -1: the broker's default.
     Raises KafkaError.
     """
     with admin_client(kafka, properties) as admin:
         there = set(admin.list_topics())
         wanted = {topic_name(prefix, spec.name): spec for spec in TOPICS}
         missing = {name: spec for name, spec in wanted.items() if name not in there}
+        found = {name: _partitions(admin, name) for name in sorted(set(wanted) & there)}
+        free = {name: count for name, count in found.items() if wanted[name].partitions is None}
+        count = partitions or next((most for most, _ in Counter(free.values()).most_common(1)), _PARTITIONS)
         for name, spec in missing.items():
-            _create(admin, name, spec, partitions, replication)
+            _create(admin, name, spec, count, replication)
         if missing:
             admin.wait_for_topics(list(missing))
         differences = []
         for name, spec in wanted.items():
             differences += _differences(admin, kafka, name, spec)
-        found = {name: _partitions(admin, name) for name in sorted(set(wanted) & there)}
     config = topic_name(prefix, CONFIG.name)
     timeline = read_timeline(kafka, config, properties)
     if timeline is None:
         write_timeline(kafka, config, properties)
         timeline = read_timeline(kafka, config, properties)  # the first in the log counts, whoever wrote it
-    return Created(tuple(missing), found, tuple(differences), timeline or "")
+    uneven = frozenset(name for name, has in free.items() if partitions and has != partitions)
+    return Created(tuple(missing), found, uneven, tuple(differences), timeline or "")
 
 
 def check_topics(

@@ -21,8 +21,12 @@ def create(
     kafka: Kafka,
     prefix: Prefix = "",
     partitions: Annotated[
-        int, typer.Option(min=1, help="Partitions of each topic that it makes; config always has one.")
-    ] = 4,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Partitions of each topic that it makes; config always has one. As many as the other topics of the prefix have unless given, 4 for new ones.",
+        ),
+    ] = None,
     replication: Annotated[
         int,
         typer.Option(help="Copies of each partition; -1 takes the broker's default. From 3 on, two must be in sync."),
@@ -41,7 +45,8 @@ def create(
     for name in done.made:
         print(f"made   {name}")
     for name, count in done.found.items():
-        print(f"found  {name}  {counted(count, 'partition')}")
+        stays = f", not {partitions}: it stays as it is" if name in done.uneven else ""
+        print(f"found  {name}  {counted(count, 'partition')}{stays}")
     print(f"timeline {done.timeline}")
     if done.differences:
         raise CommandError("\n".join(["", "not as it must be:", *map(str, done.differences)]), status=1)

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import orjson
@@ -10,7 +11,7 @@ import pytest
 
 from integration.jars import Jars
 from integration.kafka.broker import Broker
-from integration.kafka.client import producer, reader
+from integration.kafka.client import admin_client, producer, reader
 from operators.documents import status
 from tests.cluster.embedded_world import ends
 
@@ -37,6 +38,24 @@ def test_topics_are_made_and_doctor_agrees(broker: Broker, prefix: str) -> None:
     code, out, errors = run("doctor", "--kafka", broker.address, "--prefix", f"{prefix}x")
     assert (code, errors) == (1, "1 check fails\n")
     assert f"-> watchgate topics create --kafka {broker.address} --prefix {prefix}x" in out
+
+
+def test_a_topic_that_is_made_again_is_like_the_others_of_its_prefix(broker: Broker, prefix: str) -> None:
+    create = ("topics", "create", "--kafka", broker.address, "--prefix", prefix)
+    run(*create, "--partitions", "2")
+    with admin_client(broker.address) as admin:
+        admin.delete_topics([f"{prefix}.verdicts", f"{prefix}.status"])
+        while {f"{prefix}.verdicts", f"{prefix}.status"} & set(admin.list_topics()):
+            time.sleep(0.1)
+    code, out, errors = run(*create)
+    assert (code, errors) == (0, "")
+    assert f"made   {prefix}.verdicts\nmade   {prefix}.status\nfound  {prefix}.config  1 partition\n" in out
+    code, out, errors = run(*create, "--partitions", "3")
+    assert (code, errors) == (0, ""), "it was asked for what it makes, and it makes nothing"
+    lines = out.splitlines()
+    assert f"found  {prefix}.config  1 partition" in lines
+    assert f"found  {prefix}.verdicts  2 partitions, not 3: it stays as it is" in lines
+    assert sum(line.endswith("  2 partitions, not 3: it stays as it is") for line in lines) == 9
 
 
 def test_lines_are_produced_as_they_are_and_in_order(broker: Broker, prefix: str, tmp_path: Path) -> None:
