@@ -175,7 +175,11 @@ class FlinkApi:
         operation = found["operation"]
         if "location" not in operation:
             why = innermost(operation["failure-cause"]["stack-trace"])
-            raise ClusterError(f"job {job} could not be stopped with a savepoint, and goes on: {why}")
+            raise ClusterError(
+                f"job {job} could not be stopped with a savepoint, and goes on: {why.rstrip('.')}. If it fails, it takes none: "
+                "`watchgate jobs` says why it failed last, `watchgate doctor --kafka HOST:PORT` whether its topics are there. "
+                f"`watchgate stop {job} --cancel` ends it at its last checkpoint"
+            )
         return str(operation["location"])
 
     def _call(self, method: str, path: str, body: dict[str, object] | None = None) -> Any:

@@ -63,6 +63,7 @@ class Flink(ThreadingHTTPServer):
         self.externalization = {"enabled": True, "delete_on_cancellation": False}
         self.settings: dict[str, str] = {}
         self.gone_after_cancel = False
+        self.savepoint: dict[str, Any] = {}
 
     def answer(self, path: str) -> Any:
         job = {"jid": "a" * 32, "name": "shop", "state": self.state, "start-time": 1}
@@ -72,6 +73,7 @@ class Flink(ThreadingHTTPServer):
             f"/jobs/{'a' * 32}/checkpoints": {"latest": {"completed": self.checkpoint}},
             f"/jobs/{'a' * 32}/checkpoints/config": {"externalization": self.externalization},
             "/jobmanager/config": [{"key": key, "value": value} for key, value in self.settings.items()],
+            f"/jobs/{'a' * 32}/savepoints/s": {"status": {"id": "COMPLETED"}, "operation": self.savepoint},
             "/overview": {"slots-available": 0, "slots-total": 1},
         }[path]
 
@@ -85,6 +87,13 @@ class Answers(BaseHTTPRequestHandler):
             return
         body = json.dumps(self.server.answer(self.path)).encode()
         self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        body = json.dumps({"request-id": "s"}).encode()
+        self.send_response(202)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -127,6 +136,18 @@ def test_a_cluster_that_ends_with_its_job_is_no_failure(
     flink.gone_after_cancel = True
     stop("shop", cancel=True, jobmanager=flink.address)
     assert capsys.readouterr().out == f"cancelled shop{ON}"
+
+
+def test_a_job_that_takes_no_savepoint_says_where_to_look_and_how_to_end_it(flink: Flink) -> None:
+    trace = "java.util.concurrent.CompletionException: X\nCaused by: a.CheckpointException: Checkpoint Coordinator is suspending.\n"
+    flink.savepoint = {"failure-cause": {"stack-trace": trace}}
+    with pytest.raises(CommandError) as refused:
+        stop("shop", savepoint="/s", jobmanager=flink.address)
+    assert str(refused.value) == (
+        f"error: job {'a' * 32} could not be stopped with a savepoint, and goes on: Checkpoint Coordinator is suspending. If it "
+        "fails, it takes none: `watchgate jobs` says why it failed last, `watchgate doctor --kafka HOST:PORT` whether its "
+        f"topics are there. `watchgate stop {'a' * 32} --cancel` ends it at its last checkpoint"
+    )
 
 
 @pytest.mark.parametrize("kept", [{"enabled": False}, {"enabled": True, "delete_on_cancellation": True}])
