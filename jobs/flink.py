@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from pyflink.datastream import StreamExecutionEnvironment
 
+from integration.flink.rest import TIMELINE
 from integration.jars import JarsError, resolve_jars
 from integration.kafka.client import KafkaError
 from integration.kafka.properties import PropertiesError, load_client_properties
@@ -69,7 +70,8 @@ def submit(given: Arguments) -> None:
         # The timeline is part of it: it names the job's topics as nothing else in the Kafka cluster does.
         delivery = exactly_once(f"{name}-{timeline}", transaction_timeout_ms(given.kafka, properties))
     jar = given.jar or (None if connector_in_lib() else resolve_jars().connector)
-    configure(env, settings, given.delivery, given.checkpoint_ms, given.parallelism, jar)
+    parameters = {TIMELINE: timeline, "watchgate.prefix": given.prefix}
+    configure(env, settings, given.delivery, given.checkpoint_ms, given.parallelism, jar, parameters)
     limit = program.policy.max_record_bytes
     build(env, job, start=Start(given.start), name=name, delivery=delivery, limit=limit)
     env.execute(name)

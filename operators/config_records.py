@@ -141,12 +141,17 @@ def _threshold(name: str, value: Mapping[str, object], program: Program) -> Sett
     return Setting(model=name, value=value, digest=str(plan.version))
 
 
-def fits(program: Program, base: Program) -> None:
-    """Raises RefusedError for a program that differs from the job's first one in what cannot change while it runs."""
+def same_policy(program: Program, base: Program) -> None:
+    """Raises RefusedError for a program of another policy, of which a job takes nothing."""
     if program.name != base.name:
         raise RefusedError(
             f"it is policy {program.name}, and this job runs policy {base.name}: start another job for it"
         )
+
+
+def fits(program: Program, base: Program) -> None:
+    """Raises RefusedError for a program that differs from the job's first one in what cannot change while it runs."""
+    same_policy(program, base)
     new, old = program.policy, base.policy
     changed = [part for part in ("events", "entities", "lists") if getattr(new, part) != getattr(old, part)]
     if changed:

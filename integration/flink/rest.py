@@ -15,6 +15,8 @@ _ENDED = ("CANCELED", "FAILED", "FINISHED")
 
 _ABSENT = re.compile(r"Failed to get metadata for topics \[([^\]]+)\].*UnknownTopicOrPartitionException", re.DOTALL)
 """A source that misses a topic. The innermost error does not say which."""
+TIMELINE = "watchgate.timeline"
+"""The job parameter that tells on which topics a job runs, whatever it is called: the id in its config topic."""
 _PATIENCE_S = 2.0
 _SILENT_S = 5.0
 _NO_SLOTS = "Could not acquire the minimum required resources"
@@ -72,6 +74,11 @@ class FlinkApi:
             ids = ", ".join(j.id for j in named)
             raise ClusterError(f"{len(named)} jobs are called {job}: name one of them by its id ({ids}).")
         return named[0]
+
+    def parameters(self, job: str) -> dict[str, str]:
+        """What a job says of itself, for whoever looks at it (Flink's global job parameters)."""
+        said = self._call("GET", f"/jobs/{job}/config").get("execution-config", {}).get("user-config", {})
+        return {str(key): str(value) for key, value in said.items()}
 
     def failure(self, job: str) -> Failure | None:
         """A job's latest failure, None when it never failed."""

@@ -5,19 +5,28 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from integration.flink.rest import TIMELINE, FlinkApi
+from integration.kafka.address import SCHEME
+from integration.kafka.topics import CONFIG, topic_name
+from jobs.cli.config_log import published
 from jobs.cli.flink_options import JobManager, address
 from jobs.cli.kafka_options import Kafka, Prefix, Properties, kafka_errors, load_properties
 from jobs.cli.shared import CommandError, RegistryOption, load_program, mendable
 from jobs.flink_job.arguments import DELIVERIES, start_at
 from jobs.flink_job.arguments import checkpoint_interval as interval_ms
+from jobs.policies import Policies
+from models.registry import Registry
+from operators.config_records import RefusedError, same_policy
+from operators.plan import Program
 
 if TYPE_CHECKING:
-    from integration.flink.rest import FlinkApi
+    from integration.kafka.properties import ClientProperties
 
 EXAMPLE = "Example: `watchgate submit policy.yaml --kafka 127.0.0.1:9092 --prefix shop --jobmanager 127.0.0.1:8081`"
 
@@ -56,16 +65,19 @@ def command(
 
     The TaskManagers need Watchgate in their Python; those of `watchgate local up` have it.
     """
-    from integration.flink.rest import FlinkApi
-
     _check(start, delivery, emit, checkpoint_interval)
     with mendable():
-        named = name or f"watchgate-{load_program(policy).name}"
-    load_properties(client_properties)
+        program = load_program(policy)
+        if registry is not None:
+            Registry(registry).names()
+    named = name or f"watchgate-{program.name}"
+    properties = load_properties(client_properties)
     api = FlinkApi(address(jobmanager))
+    savepoint = ["-s", _savepoint(from_savepoint, api.address)] if from_savepoint else []
     with kafka_errors():
-        _refuse_second(api, named)
-        _refuse_lack(api, parallelism)
+        timeline = _topics(kafka, prefix, events or (), properties)
+        _refuse_other_policy(kafka, prefix, program, properties)
+        _refuse_cluster(api, parallelism, named, timeline)
     options = ["--policy", str(policy.absolute()), "--kafka", kafka, "--prefix", prefix, "--from", start]
     options += ["--parallelism", str(parallelism), "--delivery", delivery, "--emit", emit, "--name", named]
     if checkpoint_interval is not None:
@@ -78,7 +90,6 @@ def command(
         options += ["--lists", str(lists.absolute())]
     if registry:
         options += ["--registry", str(registry.absolute())]
-    savepoint = ["-s", _savepoint(from_savepoint, api.address)] if from_savepoint else []
     with kafka_errors():
         job = _flink_run(api.address, savepoint, options)
         why = api.wait_started(job)
@@ -88,24 +99,61 @@ def command(
     print(f"{named} runs as job {job} at http://{api.address}")
 
 
-def _refuse_second(api: "FlinkApi", name: str) -> None:
-    """Two jobs of one name would share the ids of their Kafka transactions, and fence each other for ever."""
-    running = [job for job in api.jobs() if job.name == name and not job.ended]
-    if running:
+def _topics(kafka: str, prefix: str, events: Sequence[str], properties: "ClientProperties | None") -> str:
+    """The timeline's id of the job's topics. Raises CommandError where they are not as it needs them, KafkaError."""
+    from jobs.flink_job.fitness import UnfitError, check_job_topics
+
+    try:
+        return check_job_topics(kafka, prefix, events, properties)
+    except UnfitError as error:
+        raise CommandError(f"error: {error}") from None
+
+
+def _refuse_other_policy(kafka: str, prefix: str, program: Program, properties: "ClientProperties | None") -> None:
+    """On the config topic of another policy a job would run, and reject every record."""
+    config = topic_name(prefix, CONFIG.name)
+    before = published(f"{SCHEME}{kafka}/{config}", properties, Policies())
+    if before is None:
+        return
+    try:
+        same_policy(program, before)
+    except RefusedError as error:
         raise CommandError(
-            f"error: job {name} runs already ({running[0].id}). Stop it with `watchgate stop {name} --savepoint DIR`, "
-            "or give this one another --name and --prefix"
-        )
+            f"error: nothing was started, a job on {config} would refuse this policy: {error}, with another --prefix"
+        ) from None
 
 
-def _refuse_lack(api: "FlinkApi", parallelism: int) -> None:
-    """Flink would look for slots for two minutes."""
-    lacking = api.lacking_slots(parallelism)
+def _refuse_cluster(api: FlinkApi, parallelism: int, name: str, timeline: str) -> None:
+    """All that speaks against the job where it is to run. Last: nobody should stop a job for one that cannot start."""
+    second = _second(api, name, timeline)
+    # Flink would look for slots for two minutes. Nobody gives them back while the other job runs.
+    lacking = api.lacking_slots(parallelism, seconds=0) if second else api.lacking_slots(parallelism)
     if lacking:
-        raise CommandError(
+        lacking = (
             f"error: a job of --parallelism {parallelism} takes as many slots of the cluster at {api.address}, and "
             f"{lacking}: start more TaskManagers, stop another job, or give this one less"
         )
+    if said := [each for each in (lacking, second) if each]:
+        raise CommandError("\n".join(said))
+
+
+def _second(api: FlinkApi, name: str, timeline: str) -> str | None:
+    """What is said of a running job beside which this one must not start. Two jobs of one name would share the ids of
+    their Kafka transactions, and fence each other for ever; two on the same topics would both write every verdict."""
+    running = [job for job in api.jobs() if not job.ended]
+    for job in running:
+        if job.name == name:
+            return (
+                f"error: job {name} runs already ({job.id}). Stop it with `watchgate stop {name} --savepoint DIR`, "
+                "or give this one another --name and --prefix"
+            )
+    for job in running:
+        if api.parameters(job.id).get(TIMELINE) == timeline:
+            return (
+                f"error: job {job.name} ({job.id}) runs on the topics of this --prefix already: every verdict would be there "
+                f"twice. Stop it with `watchgate stop {job.name} --savepoint DIR`, or give this one another --prefix"
+            )
+    return None
 
 
 def _check(start: str, delivery: str, emit: str, interval: str | None) -> None:

@@ -59,8 +59,10 @@ def configure(
     checkpoint_ms: int | None,
     parallelism: int | None,
     jar: Path | None,
+    parameters: Mapping[str, str],
 ) -> None:
-    """Sets what a job must have, and what nobody has set (`given`)."""
+    """Sets what a job must have, and what nobody has set (`given`). `parameters`: what it tells of itself on the web page
+    and to `watchgate submit`, beside those of the cluster's configuration."""
     configuration = Configuration()
     defaults = DEFAULTS | {"python.fn-execution.bundle.time": str(_BUNDLE_MS[delivery])}
     interval = _CHECKPOINT_MS[delivery] if checkpoint_ms is None else checkpoint_ms
@@ -68,6 +70,8 @@ def configure(
         if key not in given or key not in defaults:
             configuration.set_string(key, value)
     env.configure(configuration)
+    told: dict[str, str] = dict(env._j_stream_execution_environment.getConfig().getGlobalJobParameters().toMap())
+    env.get_config().set_global_job_parameters({**told, **parameters})
     if jar is not None:
         # Not pipeline.jars, which would take flink-python out of a job that is submitted.
         env.add_jars(jar.absolute().as_uri())

@@ -48,6 +48,12 @@ def test_a_job_is_submitted_stopped_with_a_savepoint_and_goes_on(
         f"error: job {prefix} runs already ({found[1]}). Stop it with `watchgate stop {prefix} --savepoint DIR`, or "
         "give this one another --name and --prefix\n",
     )
+    status, _, err = watchgate(*submit[:-4], "--name", f"{prefix}b", *there)
+    assert (status, err) == (
+        2,
+        f"error: job {prefix} ({found[1]}) runs on the topics of this --prefix already: every verdict would be there twice. "
+        f"Stop it with `watchgate stop {prefix} --savepoint DIR`, or give this one another --prefix\n",
+    )
     status, out, _ = watchgate("jobs", *there)
     assert re.search(rf"^{found[1]}  RUNNING     \S+  (\d+)/\1 tasks  {prefix}$", out, re.M)
 
@@ -104,7 +110,8 @@ def test_what_is_wrong_before_the_start_is_said_without_a_trace(
         "savepoint\n",
     )
 
-    status, _, err = watchgate("submit", COMMENTS, "--kafka", broker.address, "--jobmanager", "127.0.0.1:1")
+    nowhere = ("--prefix", prefix, "--jobmanager", "127.0.0.1:1")
+    status, _, err = watchgate("submit", COMMENTS, "--kafka", broker.address, *nowhere)
     assert status == 2 and err.startswith("error: the cluster at 127.0.0.1:1 does not answer /jobs/overview: ")
 
 
