@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
+from models.binding import bound
 from models.curves import curve_of
 from models.inspection import Limits, golden_scores, inspect
 from models.learners import TrainingError, ordinary
@@ -30,6 +31,7 @@ class Wanted:
 
     name: str
     inputs: Sequence[ModelInput]
+    """In the order of the model's own, or as its tensors are called."""
     output: str | None = None
     """The output that holds the score; needed where it is not plain."""
     column: int | None = None
@@ -50,13 +52,14 @@ def imported(data: bytes, wanted: Wanted, limits: Limits | None = None) -> Manif
     tensors = [one for one in model.graph.input if one.name not in initial]
     texts = any(one.type == "text" for one in wanted.inputs)
     matrix = len(tensors) == 1 and len(tensors[0].type.tensor_type.shape.dim) == 2 and not texts
-    rows = _golden_rows(wanted.inputs)
+    inputs = list(wanted.inputs) if matrix else bound([one.name for one in tensors], wanted.inputs)
+    rows = _golden_rows(inputs)
     draft = ManifestDraft(
         name=wanted.name,
         kind="imported",
         description=wanted.description,
         created_at=wanted.created_at,
-        inputs=list(wanted.inputs),
+        inputs=inputs,
         layout="matrix" if matrix else "columns",
         output=_output(list(model.graph.output), wanted),
         golden=Golden(inputs=rows, outputs=[None] * len(rows)),

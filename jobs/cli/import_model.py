@@ -28,7 +28,12 @@ EXAMPLE = "Example: `watchgate models import net.onnx --name fraud --inputs amou
 def command(
     file: Annotated[Path, typer.Argument(help="The model, .onnx.")],
     name: Annotated[str, typer.Option(help="Its name in the registry.")],
-    inputs: Annotated[str, typer.Option(help="Columns of a policy in the order of the model's inputs: a,b,c.")],
+    inputs: Annotated[
+        str,
+        typer.Option(
+            help="Columns of a policy in the order of the model's inputs: a,b,c. In any order where each is a tensor that is called like its column."
+        ),
+    ],
     registry: RegistryFolder = REGISTRY,
     policy: Annotated[
         Path | None,
@@ -64,7 +69,8 @@ def command(
         try:
             draft = imported(data, Wanted(name, given, output, output_column, description, _now()))
             check_draft(draft, data)
-            found = _labelled(policy, program, columns, calibrate, labels, target)
+            order = [one.name for one in draft.inputs]
+            found = _labelled(policy, program, order, calibrate, labels, target)
             if found is not None:
                 draft = calibration_set(draft, data, found.samples)
         except TrainingError as error:
@@ -78,6 +84,8 @@ def command(
         print(
             f"calibration set: {draft.curve.events:,} labelled events, {draft.curve.positives:,} positive; average precision {figures['average_precision']:.3f}, AUC {figures['auc']:.3f}; left out: {found.unlabelled:,} events without a label, {found.unmet:,} labels of events that are not in the input"
         )
+    if order != columns:
+        print(f"its tensors are called like the columns, which are bound to them by name: {', '.join(order)}")
     if policy is None:
         print("its inputs are bound to names, not to definitions: give --policy to have jobs refuse others")
 
