@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import orjson
 
-from models.golden import golden_fault, golden_inputs
+from models.golden import golden_fault, golden_inputs, rows_together, wrong_scores
 from models.onnx_scorer import OnnxScorer
 from models.registry import StoredModel
 from models.structure import check_structure
@@ -24,7 +24,8 @@ CPU_SECONDS = 600
 
 def check(stored: StoredModel) -> str | None:
     """Why a model is refused: what its file holds, what it takes and gives, and what it answers on its golden rows."""
-    return golden_fault(_scorer(stored))
+    scorer = _scorer(stored)
+    return wrong_scores(scorer) or rows_together(scorer, stored.data) or golden_fault(scorer)
 
 
 def score(stored: StoredModel) -> list[float | None]:

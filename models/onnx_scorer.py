@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 import polars as pl
 
 from models.encodings import encoder_of
 from models.registry import StoredModel
+from models.session import session
 from models.text_parts import parts, without
 from operators.scoring import Floats, Mask, ModelError, Scores, Span
 from schemas.manifest import Baseline, Calibration, Linear, Manifest, ModelInput
@@ -39,7 +39,7 @@ class OnnxScorer:
 
     def __init__(self, stored: StoredModel) -> None:
         self.manifest: Manifest = stored.manifest
-        self._session = _session(stored.data)
+        self._session = session(stored.data)
         self._output = self.manifest.output.tensor
         self._check_output()
         if self.manifest.text is not None:
@@ -166,6 +166,15 @@ class OnnxScorer:
 
     def _numbers(self, columns: Sequence[Array], count: int) -> Floats:
         shape = next(size for size in reversed(SHAPES) if size >= count)
+        return self._call(self._fed(columns, count, shape), shape)[:count]
+
+    def fed(self, inputs: pl.DataFrame, rows: int) -> Feeds:
+        """The tensors of a call for columns, of which those rows that have a score are repeated; not for texts by an encoding."""
+        columns, null = self._arrays(inputs)
+        sound = np.arange(inputs.height) if null is None else np.flatnonzero(~null)
+        return self._fed([column[np.resize(sound, rows)] for column in columns], rows, rows)
+
+    def _fed(self, columns: Sequence[Array], count: int, shape: int) -> Feeds:
         feeds: Feeds = {}
         with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is infinite, and its score is then NULL
             for (name, dtype, dimensions), column in zip(self._tensors, columns, strict=True):
@@ -174,7 +183,7 @@ class OnnxScorer:
                 padded[:count] = column
                 padded[count:] = "" if dtype is np.object_ else 0
                 feeds[name] = padded.reshape(shape, 1) if dimensions == 2 and column.ndim == 1 else padded
-        return self._call(feeds, shape)[:count]
+        return feeds
 
     def _texts(self, columns: Sequence[Array], count: int) -> Floats:
         texts = pl.Series("", columns[0], dtype=pl.String)
@@ -246,19 +255,6 @@ def _floats(inputs: pl.DataFrame) -> Floats:
     return values if values.dtype == np.float64 else inputs.cast(pl.Float64).to_numpy(order="c")
 
 
-def _session(data: bytes) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    try:
-        return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has no one class for it
-        raise ModelError(f"onnxruntime does not take the model: {_first_line(error)}") from None
-
-
 def _calibrated(x: Floats, calibration: Calibration) -> Floats:
     if calibration.method == "platt":
         with np.errstate(over="ignore"):
@@ -294,7 +290,3 @@ def _spans(height: int) -> Iterator[tuple[int, int]]:
 
 def _shape(shape: Sequence[object]) -> str:
     return "[" + ", ".join("rows" if not isinstance(d, int) and i == 0 else str(d) for i, d in enumerate(shape)) + "]"
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

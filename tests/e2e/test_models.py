@@ -174,7 +174,7 @@ def test_a_stacked_model_is_bound_to_the_versions_below_it(shop: Shop, registry:
         assert f"model stack: input {name} is not what version 1 was trained on: its definition is another" in told
 
 
-MIXES = "a row's score depends on the other rows of its batch: the model mixes rows, or computes differently for another number of rows"
+MIXES = "a row's score depends on the other rows of its batch: operator {} brings rows together"
 IMPORTS: dict[str, tuple[Any, list[str], str]] = {
     "no file": (None, ["--inputs", "amount"], "{file} cannot be read: No such file or directory"),
     "no model": (b"hello" * 9, ["--inputs", "amount"], "the file is no ONNX model: it does not parse"),
@@ -188,7 +188,7 @@ IMPORTS: dict[str, tuple[Any, list[str], str]] = {
     "softmax over rows": (
         onnx_bytes([helper.make_node("Softmax", ["x"], ["score"], axis=0)], [tensor("x", [None, 1])], [tensor("score", [None, 1])]),
         ["--inputs", "amount"],
-        MIXES,
+        MIXES.format("Softmax (which gives score)"),
     ),
     "mean of a batch": (
         onnx_bytes(
@@ -197,7 +197,7 @@ IMPORTS: dict[str, tuple[Any, list[str], str]] = {
             [tensor("score", [None, 1])],
         ),
         ["--inputs", "amount"],
-        MIXES,
+        MIXES.format("ReduceMean (which gives m)"),
     ),
     "texts": (words({"a": 0.5}), ["--inputs", "amount", "--policy", "{policy}"], "input text is tensor(string), and a matrix of columns is tensor(float) or tensor(double)"),
     "numbers": (network(1), ["--inputs", "text", "--policy", "{policy}"], "tensor x takes numbers, and its manifest says that text is a text"),
