@@ -14,8 +14,10 @@ def bound(tensors: Sequence[str], inputs: Sequence[ModelInput]) -> list[ModelInp
     would look so.
     """
     by_name = {one.name: one for one in inputs}
-    if len(tensors) != len(inputs) or len(by_name) < len(inputs):
-        return list(inputs)  # what else is wrong with them is said where a session is made
+    if len(tensors) != len(inputs):
+        raise ModelError(
+            f"the model takes a column for each of its tensors ({', '.join(tensors)}), and --inputs names {len(inputs)} ({', '.join(by_name)})"
+        )
     if by_name.keys() == set(tensors):
         return [by_name[tensor] for tensor in tensors]
     for number, (tensor, given) in enumerate(zip(tensors, inputs, strict=True), 1):

@@ -50,7 +50,11 @@ def imported(data: bytes, wanted: Wanted, limits: Limits | None = None) -> Manif
     model.ParseFromString(data)
     initial = {tensor.name for tensor in model.graph.initializer}
     tensors = [one for one in model.graph.input if one.name not in initial]
-    texts = any(one.type == "text" for one in wanted.inputs)
+    texts = [one.name for one in wanted.inputs if one.type == "text"]
+    if texts and len(tensors) == 1 and tensors[0].type.tensor_type.elem_type in _NUMBERS:
+        raise ModelError(
+            f"{texts[0]} is a string, and the model takes numbers ({tensors[0].name}): leave it out of --inputs, or derive a number from it"
+        )
     matrix = len(tensors) == 1 and len(tensors[0].type.tensor_type.shape.dim) == 2 and not texts
     inputs = list(wanted.inputs) if matrix else bound([one.name for one in tensors], wanted.inputs)
     rows = _golden_rows(inputs)
@@ -140,6 +144,11 @@ def _output(outputs: Sequence[ValueInfoProto], wanted: Wanted) -> ModelOutput:
         if not found:
             raise ModelError(f"the model has no output {wanted.output}: it has {names}")
     else:
+        other = next((one for one in outputs if not one.type.HasField("tensor_type")), None)
+        if other is not None or not numbers:
+            raise ModelError(
+                f"output {(other or outputs[-1]).name} is no tensor of numbers, and a score is one: export the model with probabilities as a tensor (skl2onnx: zipmap=False), or name another of its outputs ({names}) with --output"
+            )
         found = numbers if len(numbers) == 1 else [one for one in numbers if "prob" in one.name.lower()]
         if len(found) != 1:
             raise ModelError(f"which of the model's outputs ({names}) is the score? Name it with --output")

@@ -1,5 +1,6 @@
 """watchgate models import: somebody else's model becomes a version, with a calibration set where labelled events are given."""
 
+import math
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +21,8 @@ from operators.program_models import definition
 from operators.scoring import ModelError
 from schemas.cloudevents import iso
 from schemas.manifest import ModelInput
-from schemas.problem import did_you_mean
+from schemas.problem import BadValueError, did_you_mean
+from schemas.words import check_name
 
 EXAMPLE = "Example: `watchgate models import net.onnx --name fraud --inputs amount,night,spend_7d --policy shop.yaml`"
 
@@ -64,9 +66,10 @@ def command(
     columns = [column.strip() for column in inputs.split(",") if column.strip()]
     with mendable():
         program = None if policy is None else load_program(policy)
-        given = _inputs(columns, policy, program, on_null)
-        data = _bytes(file)
         try:
+            _checked("--name", name)
+            given = _inputs(columns, policy, program, on_null)
+            data = _bytes(file)
             draft = imported(data, Wanted(name, given, output, output_column, description, _now()))
             check_draft(draft, data)
             order = [one.name for one in draft.inputs]
@@ -122,16 +125,30 @@ def _labelled(
     return training_set(simulation, bare, columns, read_history(labels, target, None), None)
 
 
+def _checked(option: str, name: str) -> None:
+    try:
+        check_name(name)
+    except BadValueError as error:
+        raise CommandError(f"error: {option}: {error}" + (f"; {error.hint}" if error.hint else "")) from None
+
+
 def _inputs(columns: list[str], policy: Path | None, program: Program | None, on_null: str) -> list[ModelInput]:
     rule: object = on_null
     if on_null not in ("null_score", "missing"):
         try:
             rule = float(on_null)
         except ValueError:
+            rule = math.nan
+        if not math.isfinite(float(str(rule))):
             raise CommandError(f"error: --on-null takes null_score, missing or a number, not {on_null!r}") from None
     if not columns:
         raise CommandError("error: --inputs names no column. Write them with commas: --inputs amount,night")
+    for number, column in enumerate(columns):
+        if column in columns[:number]:
+            raise CommandError(f"error: --inputs names {column} twice")
     if program is None:
+        for column in columns:
+            _checked("--inputs", column)
         return [ModelInput.model_validate({"name": column, "on_null": rule}) for column in columns]
     found = []
     models = program.policy.models

@@ -200,7 +200,7 @@ IMPORTS: dict[str, tuple[Any, list[str], str]] = {
         MIXES.format("ReduceMean (which gives m)"),
     ),
     "texts": (words({"a": 0.5}), ["--inputs", "amount", "--policy", "{policy}"], "input text is tensor(string), and a matrix of columns is tensor(float) or tensor(double)"),
-    "numbers": (network(1), ["--inputs", "text", "--policy", "{policy}"], "tensor x takes numbers, and its manifest says that text is a text"),
+    "numbers": (network(1), ["--inputs", "text", "--policy", "{policy}"], "text is a string, and the model takes numbers (x): leave it out of --inputs, or derive a number from it"),
     "rows": (
         onnx_bytes([], [tensor("x", [4, 1])], [tensor("x", [4, 1])]),
         ["--inputs", "amount"],

@@ -57,3 +57,11 @@ def test_a_tensor_that_is_called_like_another_column_is_refused() -> None:
     assert str(caught.value) == (
         "the model's tensors are spend, amount, night, and tensor amount would get column night: write the columns in the order of the tensors, amount as number 2; if another column belongs there, call it or the tensor otherwise"
     )
+
+
+def test_as_many_columns_as_tensors() -> None:
+    with pytest.raises(ModelError) as caught:
+        draft_of(ORDERED, "m", ["amount", "night"])
+    assert str(caught.value) == (
+        "the model takes a column for each of its tensors (spend_1d, amount, night), and --inputs names 2 (amount, night)"
+    )
