@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from models.calibrating import applied
 from models.encodings import encoder_of
 from models.registry import StoredModel
 from models.session import session
 from models.text_parts import parts, without
 from operators.scoring import Floats, Mask, ModelError, Scores, Span
-from schemas.manifest import Baseline, Calibration, Linear, Manifest, ModelInput
+from schemas.manifest import Baseline, Linear, Manifest, ModelInput
 
 SHAPES = (1_024, 64)
 """Rows of a call, and no others: kernels may add in another order for another shape. The rest of a call is padding."""
@@ -105,7 +106,7 @@ class OnnxScorer:
         if rows is not None:
             columns = [column[rows] for column in columns]
         found = self._run(columns, inputs.height if rows is None else len(rows), scores, rows)
-        found = np.round(_calibrated(found, self.manifest.calibration), DECIMALS)
+        found = np.round(applied(self.manifest.calibration, found), DECIMALS)
         found[~np.isfinite(found)] = np.nan
         scores.values[slice(None) if rows is None else rows] = found
         return scores
@@ -253,15 +254,6 @@ def _floats(inputs: pl.DataFrame) -> Floats:
     """
     values = inputs.to_numpy(order="c")
     return values if values.dtype == np.float64 else inputs.cast(pl.Float64).to_numpy(order="c")
-
-
-def _calibrated(x: Floats, calibration: Calibration) -> Floats:
-    if calibration.method == "platt":
-        with np.errstate(over="ignore"):
-            return np.asarray(1.0 / (1.0 + np.exp(-(calibration.slope * x + calibration.offset))))
-    if calibration.method == "isotonic":
-        return np.asarray(np.interp(x, calibration.x, calibration.y))
-    return x
 
 
 def _fits(name: str, dtype: type[np.generic], given: ModelInput) -> None:

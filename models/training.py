@@ -20,7 +20,16 @@ from models.text_fit import TextFit, fit_text
 from models.text_graph import OUTPUT, export_text
 from models.text_ngrams import ngrams
 from schemas.cloudevents import iso
-from schemas.manifest import Calibration, Golden, Manifest, ManifestDraft, ModelInput, ModelOutput, TrainingWindow
+from schemas.manifest import (
+    Calibration,
+    Golden,
+    Linear,
+    Manifest,
+    ManifestDraft,
+    ModelInput,
+    ModelOutput,
+    TrainingWindow,
+)
 
 PARITY = 1e-5
 """How far the exported model may be from the library's."""
@@ -113,7 +122,11 @@ def _finished(
     base: Manifest, data: bytes, calibration: Calibration, test: Samples, whole: Samples, parity: float
 ) -> Trained:
     """Scores the test set as a job would, and writes down what came of it."""
-    manifest = base.model_copy(update={"calibration": calibration})
+    told = base.explanation
+    if isinstance(told, Linear) and calibration.method == "platt":
+        # Of log-odds that are a sum over inputs, so what an input adds to those of the score is the slope times as much.
+        told = Linear(coefficients=[calibration.slope * one for one in told.coefficients], means=told.means)
+    manifest = base.model_copy(update={"calibration": calibration, "explanation": told})
     scorer = OnnxScorer(StoredModel(manifest, data))
     scores = scorer.score(test.inputs).values
     known = ~np.isnan(scores)

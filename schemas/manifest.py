@@ -55,6 +55,8 @@ class Calibration(Document):
 
     method: Literal["none", "platt", "isotonic"] = "none"
     """none: the output is the score. platt: 1 / (1 + exp(-(slope x + offset))). isotonic: linear between the points."""
+    of: Literal["output", "log_odds"] = "output"
+    """Of platt, what x is: the output, or log(p / (1 - p)) of an output p that is a probability, held within 0.00001 and 0.99999."""
     slope: Finite = 1.0
     """Of platt."""
     offset: Finite = 0.0
@@ -142,7 +144,9 @@ class Golden(Document):
 
 
 class Linear(Document):
-    """The score's logit is a sum over inputs: what an input adds is coefficient x (value - mean)."""
+    """The score's logit is a sum over inputs: what an input adds is coefficient x (value - mean). With an isotonic calibration
+    it is the logit of the model's own output.
+    """
 
     noun: ClassVar[str] = "an explanation"
 

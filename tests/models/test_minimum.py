@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.calibrating import calibrated, isotonic, platt
+from models.calibrating import applied, calibrated, isotonic, log_odds, platt
 from models.minimum import minimum
 
 
@@ -47,3 +47,22 @@ def test_steps_need_many_events() -> None:
     labels = rng.random(4_000) < outputs
     assert calibrated(outputs, labels).method == "isotonic"
     assert calibrated(outputs[:600], labels[:600]).method == "platt"
+
+
+def test_a_sure_model_stays_sure_when_it_is_calibrated() -> None:
+    """Of probabilities themselves the sigmoid ended at 0.9 or below, whatever the model said."""
+    rng = np.random.default_rng(5)
+    margins = rng.normal(-1, 4, 1_000)
+    labels = rng.random(1_000) < 1 / (1 + np.exp(3 - margins))
+    found = calibrated(1 / (1 + np.exp(-margins)), labels)
+    assert (found.method, found.of) == ("platt", "log_odds")
+    assert (found.slope, found.offset) == (pytest.approx(1.0, abs=0.2), pytest.approx(-3.0, abs=0.4))
+    scores = applied(found, 1 / (1 + np.exp(-np.linspace(-10, 10, 201))))
+    assert (np.diff(scores) > 0).all() and scores[-1] > 0.99 and scores[0] < 1e-4
+
+
+def test_log_odds_end_where_numbers_do() -> None:
+    near = log_odds(np.array([1e-5, 1 - 1e-5]))
+    assert near.tolist() == [pytest.approx(-11.5129, abs=1e-3), pytest.approx(11.5129, abs=1e-3)]
+    found = log_odds(np.array([0.0, 1.0, -1.0, 2.0, 0.5, np.nan]))
+    assert found[:5].tolist() == [near[0], near[1], near[0], near[1], 0.0] and np.isnan(found[5])

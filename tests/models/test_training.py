@@ -131,6 +131,30 @@ def test_a_linear_model_tells_its_coefficients() -> None:
     assert told.means[1] == pytest.approx(19.5, abs=0.6)
 
 
+def test_what_inputs_add_is_in_the_logits_of_the_calibrated_score() -> None:
+    samples = numbers()
+    found = train(samples, order("logistic"))
+    assert found.draft.calibration.of == "log_odds" and abs(found.draft.calibration.slope - 1) > 0.01
+    scorer = OnnxScorer(stored(found))
+    scores, effects = scorer.score(samples.inputs).values, scorer.effects(samples.inputs)
+    assert effects is not None
+    known = (scores > 0.01) & (scores < 0.99)
+    less = np.log(scores[known] / (1 - scores[known])) - effects[known].sum(axis=1)
+    assert known.sum() > 500 and np.ptp(less) < 1e-3, "but for what all rows have, the logit is the sum"
+
+
+@pytest.mark.parametrize("kind", list(LEARNERS))
+def test_calibrated_scores_rise_with_the_library_s(kind: str) -> None:
+    samples = numbers()
+    found = train(samples, order(kind))
+    plain = Manifest.model_validate(stored(found).manifest.model_dump() | {"calibration": {"method": "none"}})
+    own = OnnxScorer(StoredModel(plain, found.data)).score(split(samples).test.inputs).values
+    rank = np.argsort(own, kind="stable")
+    apart = np.diff(own[rank]) > 0
+    assert (np.diff(found.scores[rank])[apart] >= 0).all() and found.scores.max() > 0.9
+    assert average_precision(own, found.labels) == pytest.approx(found.draft.metrics["average_precision"], abs=2e-3)
+
+
 # what cannot be trained
 
 
