@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 
 from integration.kafka.address import is_kafka
 from integration.kafka.client import KafkaError
-from integration.sources import Chunk, SourceError, open_source
+from integration.sources import Chunk, FileSource, SourceError, open_source
 from jobs.engine import EngineError
 from operators.batch import DeadRecord
 from operators.decode import Sources
@@ -22,8 +22,10 @@ CHUNK = 16_384
 @dataclass(slots=True)
 class _Ahead:
     """A decoded chunk of which `used` labels were handed over. `before`: where reading stood before it; `ranks`: of each
-    dead record, how many labels stand before it."""
+    dead record, how many labels stand before it; `at`: where each label stands in the chunk."""
 
+    chunk: Chunk
+    at: list[int]
     labels: pl.DataFrame
     dead: list[DeadRecord]
     ranks: list[int]
@@ -56,23 +58,29 @@ class LabelFeed:
         self.kinds = tuple(program.kinds)
         self._decoder = LabelDecoder(program)
         appended = follow and path.endswith(".jsonl")
-        self._source = open_source(path, follow=appended, sleep=lambda _: None)
+        self._source = cast(FileSource, open_source(path, follow=appended, sleep=lambda _: None))
         self._ahead: _Ahead | None = None
         self._clock = self._reached = 0
         """When the last label was counted, and up to when labels were asked for."""
         self._skip = 0
         if position is not None:
+            if position["passed"] is not None:
+                _check_passed(path, position["passed"])
             self._source.seek(position["source"])
             self._skip, self._clock, self._reached = position["used"], position["clock"], position["reached"]
         self._start = self._source.position()
+        self._passed = None if position is None else position["passed"]
 
     def position(self) -> dict[str, Any]:
-        """Where to go on, JSON-able."""
+        """Where to go on, JSON-able. `passed`: where reading would stand behind the last of the `used` labels, by which
+        another file is told from the one that they came from."""
         ahead = self._ahead
-        source, used = (self._source.position(), 0) if ahead is None else (ahead.before, ahead.used)
+        source, used, passed = (self._source.position(), 0, None) if ahead is None else (ahead.before, ahead.used, None)
         if self._skip:
-            source, used = self._start, self._skip
-        return {"source": source, "used": used, "clock": self._clock, "reached": self._reached}
+            source, used, passed = self._start, self._skip, self._passed
+        elif ahead is not None and used:
+            passed = self._source.place(ahead.chunk, ahead.at[used - 1])
+        return {"source": source, "used": used, "passed": passed, "clock": self._clock, "reached": self._reached}
 
     def until(self, ingest_ms: int) -> tuple[pl.DataFrame, list[tuple[int, DeadRecord]]]:
         """Labels that are known at `ingest_ms`, with `at_ms`, when each is counted; and records that are none, each with
@@ -138,7 +146,8 @@ class LabelFeed:
         dead = sorted([*chunk.dead, *dead], key=lambda record: record.origin.offset)
         offsets = labels["__offset"].to_numpy()
         ranks = np.searchsorted(offsets, [record.origin.offset for record in dead]).tolist()
-        self._ahead = _Ahead(labels.drop("__offset"), dead, ranks, before, self._skip)
+        at = np.searchsorted(chunk.offsets, offsets).tolist()
+        self._ahead = _Ahead(chunk, at, labels.drop("__offset"), dead, ranks, before, self._skip)
         self._skip = 0
         return True
 
@@ -147,6 +156,14 @@ class LabelFeed:
         if chunk.kind == "records":
             return self._decoder.records(chunk.records, chunk.offsets, origin, self.horizon_ms)
         return self._decoder.table(chunk.table, chunk.offsets, origin, chunk.text, self.horizon_ms, chunk.payload)
+
+
+def _check_passed(path: str, place: dict[str, Any]) -> None:
+    source = open_source(path)
+    try:
+        source.seek(place)
+    finally:
+        source.close()
 
 
 def check_labels(program: Program, given: bool, mend: str = "Name their file with --labels.") -> None:

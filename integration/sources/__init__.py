@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from integration.sources.chunk import Chunk, Source, SourceError, TimeOf
+from integration.sources.chunk import Chunk, FileSource, Source, SourceError, TimeOf
 from integration.sources.columnar import ParquetFile
 from integration.sources.delimited import DelimitedFile
 from integration.sources.folder import FolderSource
 from integration.sources.lines import FollowedFile, LineSource, StandardInput
 from schemas.problem import nearest_file
 
-__all__ = ["Chunk", "Source", "SourceError", "TimeOf", "open_source", "skipped_files"]
+__all__ = ["Chunk", "FileSource", "Source", "SourceError", "TimeOf", "open_source", "skipped_files"]
 
 KINDS = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
 _TAKEN = ".jsonl, .jsonl.gz, .csv, .parquet, a folder of them, or - for standard input"
@@ -61,7 +61,7 @@ def skipped_files(folder: str) -> list[str]:
     return sorted(p.name for p in Path(folder).iterdir() if p.is_file() and not _is_input(p))
 
 
-def _open_file(path: Path, follow: bool, sleep: Callable[[float], None]) -> Source:
+def _open_file(path: Path, follow: bool, sleep: Callable[[float], None]) -> FileSource:
     path.stat()
     match _kind(path):
         case ".jsonl" if follow:

@@ -82,10 +82,18 @@ class Source(Protocol):
 
     def seek(self, position: dict[str, Any]) -> None:
         """Goes on from a `position()` of an earlier run. Only before the first read. Raises SourceError if the file has
-        shrunk."""
+        not the records any more that were read before it."""
         ...
 
     def close(self) -> None: ...
+
+
+class FileSource(Source, Protocol):
+    """One file."""
+
+    def place(self, chunk: Chunk, at: int) -> dict[str, Any]:
+        """`position()` as it was behind record `at` of a chunk that this file gave."""
+        ...
 
 
 def single(name: str) -> tuple[SourceName, ...]:

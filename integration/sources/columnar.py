@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from integration.sources.chunk import Chunk, SourceError, single
+from integration.sources.passed import ROWS, PassedRows, replaced, row_bytes, shorter
 
 
 class ParquetFile:
@@ -19,6 +20,8 @@ class ParquetFile:
         self.name = path.name
         self._path = path
         self._number = 0
+        self._first = PassedRows()
+        self._place: dict[str, Any] = {"record": 0, "byte": 0, "passed": None}
         self._buffer: pl.DataFrame | None = None
         try:
             self._file = pq.ParquetFile(path)
@@ -27,49 +30,74 @@ class ParquetFile:
         self._batches: Iterator[Any] | None = None
 
     def read(self, max_records: int) -> Chunk | None:
+        if not self._load(max_records):
+            return None
+        assert self._buffer is not None
+        rows, self._buffer = self._buffer[:max_records], self._buffer[max_records:]
+        n = rows.height
+        offsets = np.arange(self._number, self._number + n)
+        self._number += n
+        where = offsets, np.zeros(n, dtype=np.uint32), np.zeros(n, dtype=np.int64)
+        chunk = Chunk("table", single(self.name), *where, table=rows)
+        self._first.note(rows, offsets)
+        self._place = self.place(chunk, n - 1)
+        return chunk
+
+    def position(self) -> dict[str, Any]:
+        return dict(self._place)
+
+    def place(self, chunk: Chunk, at: int) -> dict[str, Any]:
+        record = int(chunk.offsets[at]) + 1
+        passed = {"hash": self._first.fingerprint(record, row_bytes(chunk.table, at))}
+        return {"record": record, "byte": 0, "passed": passed}
+
+    def seek(self, position: dict[str, Any]) -> None:
+        record, passed = int(position["record"]), position["passed"]
+        where = f"record {record:,}"
+        if self._file.metadata.num_rows < record:
+            raise shorter(self._path, where)
+        if passed:
+            # The first rows and the last one are read again, and are as they were.
+            self._skip_to(0, ROWS)
+            while self._number < min(record, ROWS) and self.read(ROWS) is not None:
+                pass
+            self._skip_to(record - 1, 16_384)
+            last = self.read(1)
+            if last is None or self._place["passed"] != passed:
+                raise replaced(self._path, where)
+        self._number, self._place = record, dict(position)
+
+    def _load(self, size: int) -> bool:
+        """Whether there are rows in the buffer; reads the next ones, `size` at once, where there are none."""
         while self._buffer is None or not self._buffer.height:
             if self._batches is None:
-                self._batches = self._file.iter_batches(batch_size=max_records)
+                self._batches = self._file.iter_batches(batch_size=size)
             try:
                 batch = next(self._batches, None)
                 if batch is None:
-                    return None
+                    return False
                 table = pl.from_arrow(pa.Table.from_batches([batch]))
             except (pa.ArrowException, OSError) as error:
                 raise SourceError(
                     f"{self._path} is damaged after record {self._number:,} ({_first_line(error)}); write it again"
                 ) from None
             self._buffer = table if isinstance(table, pl.DataFrame) else table.to_frame()
-        rows, self._buffer = self._buffer[:max_records], self._buffer[max_records:]
-        n = rows.height
-        offsets = np.arange(self._number, self._number + n)
-        self._number += n
-        where = offsets, np.zeros(n, dtype=np.uint32), np.zeros(n, dtype=np.int64)
-        return Chunk("table", single(self.name), *where, table=rows)
+        return True
 
-    def position(self) -> dict[str, Any]:
-        return {"record": self._number, "byte": 0}
-
-    def seek(self, position: dict[str, Any]) -> None:
-        record = int(position["record"])
+    def _skip_to(self, record: int, size: int) -> None:
+        """Reading goes on at a record; what is before its row group is not read."""
         metadata = self._file.metadata
-        if metadata.num_rows < record:
-            raise SourceError(
-                f"{self._path} is shorter than at the last checkpoint (record {record:,}): "
-                "it was replaced or cut; put the file back, or start over with another state folder"
-            )
         group, before = 0, 0
         while group < metadata.num_row_groups and before + metadata.row_group(group).num_rows <= record:
             before += metadata.row_group(group).num_rows
             group += 1
-        self._number = record
         groups = list(range(group, metadata.num_row_groups))
-        self._batches = self._file.iter_batches(batch_size=16_384, row_groups=groups) if groups else iter(())
-        while before < record:
-            table = pl.from_arrow(pa.Table.from_batches([next(self._batches)]))
-            frame = table if isinstance(table, pl.DataFrame) else table.to_frame()
-            skip = min(record - before, frame.height)
-            self._buffer, before = frame[skip:], before + skip
+        self._batches = self._file.iter_batches(batch_size=size, row_groups=groups) if groups else iter(())
+        self._buffer, self._number = None, before
+        while self._number < record and self._load(size):
+            assert self._buffer is not None
+            skip = min(record - self._number, self._buffer.height)
+            self._buffer, self._number = self._buffer[skip:], self._number + skip
 
     def close(self) -> None:
         self._file.close()

@@ -10,6 +10,7 @@ import orjson
 import polars as pl
 
 from integration.sources.chunk import Chunk, SourceError, single
+from integration.sources.passed import ROWS, PassedRows, replaced, row_bytes, shorter
 from operators.batch import DeadRecord, Origin
 from schemas.counted import counted
 
@@ -27,6 +28,9 @@ class DelimitedFile:
         self._file = path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
         self._rows = csv.reader(self._file, strict=True)
         self._number = 0
+        self._first = PassedRows()
+        self._passed: dict[str, Any] | None = None
+        """Of the last good row."""
         try:
             self._header = next(self._rows, [])
         except csv.Error as error:
@@ -57,29 +61,51 @@ class DelimitedFile:
             self._number += 1
         if not rows and not dead:
             return None
-        columns = zip(*rows, strict=True) if rows else [() for _ in self._header]
-        table = pl.DataFrame(
-            {name: pl.Series(name, cells, dtype=pl.String) for name, cells in zip(self._header, columns, strict=True)}
-        )
         n = len(rows)
         where = np.array(offsets, dtype=np.int64), np.zeros(n, dtype=np.uint32), np.zeros(n, dtype=np.int64)
-        return Chunk("table", single(self.name), *where, table=table, text=True, dead=dead)
+        table = self._table(rows)
+        chunk = Chunk("table", single(self.name), *where, table=table, text=True, dead=dead)
+        self._first.note(table, chunk.offsets)
+        if n:
+            self._passed = self.place(chunk, n - 1)["passed"]
+        return chunk
 
     def position(self) -> dict[str, Any]:
-        return {"record": self._number, "byte": 0}
+        return {"record": self._number, "byte": 0, "passed": self._passed}
+
+    def place(self, chunk: Chunk, at: int) -> dict[str, Any]:
+        record = int(chunk.offsets[at]) + 1
+        return {"record": record, "byte": 0, "passed": self._mark(record, row_bytes(chunk.table, at))}
 
     def seek(self, position: dict[str, Any]) -> None:
-        while self._number < int(position["record"]):
+        record, self._passed = int(position["record"]), position["passed"]
+        where, checked = f"record {record:,}", self._passed["records"] if self._passed else 0
+        last = b""
+        while self._number < record:
             row, fault = self._next()
             if row is None:
-                raise SourceError(
-                    f"{self._path} is shorter than at the last checkpoint (record {position['record']:,}): "
-                    "it was replaced or cut; put the file back, or start over with another state folder"
-                )
-            self._number += bool(row or fault)
+                raise shorter(self._path, where)
+            if not row and not fault:
+                continue
+            if (self._number < ROWS or self._number == checked - 1) and not (fault or self._fault(row)):
+                table = self._table([row])
+                self._first.note(table, np.array([self._number]))
+                last = row_bytes(table, 0)
+            self._number += 1
+            if self._number == checked and self._passed != self._mark(checked, last):
+                raise replaced(self._path, where)
+
+    def _mark(self, records: int, last: bytes) -> dict[str, Any]:
+        return {"records": records, "hash": self._first.fingerprint(records, last)}
 
     def close(self) -> None:
         self._file.close()
+
+    def _table(self, rows: list[list[str]]) -> pl.DataFrame:
+        columns = zip(*rows, strict=True) if rows else [() for _ in self._header]
+        return pl.DataFrame(
+            {name: pl.Series(name, cells, dtype=pl.String) for name, cells in zip(self._header, columns, strict=True)}
+        )
 
     def _next(self) -> tuple[list[str] | None, str]:
         try:

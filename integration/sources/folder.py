@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from integration.sources.chunk import Chunk, Indices, Mask, Source, SourceError, TimeOf
+from integration.sources.chunk import Chunk, FileSource, Indices, Mask, SourceError, TimeOf
 from operators.batch import DeadRecord
 from operators.clock import CONFIRMING, RunningClock
 from operators.decode_times import NO_TIME
@@ -20,7 +20,7 @@ from operators.decode_times import NO_TIME
 class FolderSource:
     """The files of a folder, given in the order of their names. `horizon_ms`: no believable event lies after it."""
 
-    def __init__(self, name: str, files: list[Source], time_of: TimeOf, horizon_ms: int | None = None) -> None:
+    def __init__(self, name: str, files: list[FileSource], time_of: TimeOf, horizon_ms: int | None = None) -> None:
         self.name = name
         self._names = tuple((file.name, 0) for file in files)
         self._lanes = [_Lane(i, file, time_of, horizon_ms) for i, file in enumerate(files)]
@@ -86,7 +86,7 @@ class FolderSource:
 class _Lane:
     """One file and what is read of it ahead of the merge."""
 
-    def __init__(self, index: int, file: Source, time_of: TimeOf, horizon_ms: int | None) -> None:
+    def __init__(self, index: int, file: FileSource, time_of: TimeOf, horizon_ms: int | None) -> None:
         self.index = index
         self.file = file
         self.held: list[Chunk] = []
@@ -100,7 +100,7 @@ class _Lane:
         self._file_ended = False
         self._error: SourceError | None = None
         self._dead: list[DeadRecord] = []
-        self._place: dict[str, Any] = {"record": 0, "byte": 0, "clock": None, "done": False}
+        self._place: dict[str, Any] = {"record": 0, "byte": 0, "passed": None, "clock": None, "done": False}
 
     @property
     def last_key(self) -> int:
@@ -137,7 +137,7 @@ class _Lane:
         if count:
             last = count - 1
             clock = int(self.keys[last])
-            self._place |= {"record": int(chunk.offsets[last]) + 1, "byte": int(chunk.after[last])}
+            self._place |= self.file.place(chunk, last)
             self._place["clock"] = None if clock == NO_TIME else clock
         rest = np.arange(count, len(chunk))
         self.keys = self.keys[count:]

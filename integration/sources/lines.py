@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from integration.sources.chunk import Chunk, SourceError, single
+from integration.sources.passed import HEAD, TAIL, digest, replaced, shorter
 
 BLOCK = 1 << 20
 POLL_S = 0.2
@@ -42,7 +43,10 @@ class LineSource:
         self._at = 0
         """Bytes of the stream in complete lines so far."""
         self._number = 0
-        self._byte = 0
+        self._head = bytearray()
+        """How the stream begins, and the digest of it when it is whole."""
+        self._head_digest = ""
+        self._place: dict[str, Any] = {"record": 0, "byte": 0, "passed": None}
         self._ended = False
         self._broken: SourceError | None = None
 
@@ -57,37 +61,59 @@ class LineSource:
         return self._chunk(lines, ends)
 
     def position(self) -> dict[str, Any]:
-        return {"record": self._number, "byte": self._byte}
+        return dict(self._place)
+
+    def place(self, chunk: Chunk, at: int) -> dict[str, Any]:
+        byte, record = int(chunk.after[at]), chunk.records[at]
+        # What is kept of a longer line does not have its end.
+        last = record[-TAIL:] if len(record) < LINE_LIMIT else b""
+        passed = {"last": len(last), "hash": self._begins(byte) + digest(last)}
+        return {"record": int(chunk.offsets[at]) + 1, "byte": byte, "passed": passed}
 
     def seek(self, position: dict[str, Any]) -> None:
         byte = int(position["byte"])
-        self._number, self._byte, self._at = int(position["record"]), byte, byte
+        where = f"byte {byte:,}"
         try:
-            if self._stream.seek(byte) != byte or (byte and self._ends_before(byte)):
-                raise EOFError
+            self._head = bytearray(self._between(0, min(byte, HEAD)))
+            line = self._between(max(byte - TAIL - len(b"\r\n"), 0), byte)
         except (OSError, EOFError, zlib.error):
-            raise SourceError(
-                f"{self._where} is shorter than at the last checkpoint (byte {byte:,}): it was replaced or cut; "
-                "put the file back, or start over with another state folder"
-            ) from None
+            raise shorter(self._where, where) from None
+        if passed := position["passed"]:
+            record = line.removesuffix(b"\n").removesuffix(b"\r")
+            last = record[max(len(record) - passed["last"], 0) :]
+            if passed["hash"] != self._begins(byte) + digest(last):
+                raise replaced(self._where, where)
+        self._number, self._at, self._place = int(position["record"]), byte, dict(position)
 
     def close(self) -> None:
         self._stream.close()
 
-    def _ends_before(self, byte: int) -> bool:
-        """Whether the stream is shorter than `byte`: plain files can be positioned behind their end."""
-        if isinstance(self._stream, gzip.GzipFile):
-            return False
-        end = self._stream.seek(0, os.SEEK_END)
-        self._stream.seek(byte)
-        return end < byte
+    def _begins(self, byte: int) -> str:
+        """The digest of the beginning up to a byte behind which reading has been."""
+        if byte < HEAD:
+            return digest(bytes(self._head[:byte]))
+        self._head_digest = self._head_digest or digest(bytes(self._head))
+        return self._head_digest
+
+    def _between(self, start: int, stop: int) -> bytes:
+        """Bytes of the stream, which then stands behind them. Raises EOFError where it is shorter."""
+        found = bytearray()
+        if self._stream.seek(start) != start:
+            raise EOFError
+        while len(found) < stop - start:
+            if not (block := self._read(stop - start - len(found))):
+                raise EOFError
+            found += block
+        return bytes(found)
 
     def _chunk(self, lines: list[bytes], ends: list[int]) -> Chunk:
         offsets = np.arange(self._number, self._number + len(lines))
         self._number += len(lines)
-        self._byte = ends[-1] if ends else self._byte
         after = np.array(ends, dtype=np.int64)
-        return Chunk("records", single(self.name), offsets, np.zeros(len(lines), dtype=np.uint32), after, lines)
+        chunk = Chunk("records", single(self.name), offsets, np.zeros(len(lines), dtype=np.uint32), after, lines)
+        if lines:
+            self._place = self.place(chunk, len(lines) - 1)
+        return chunk
 
     def _fill(self, wanted: int) -> None:
         while len(self._lines) < wanted and not self._ended:
@@ -121,6 +147,8 @@ class LineSource:
             self._ends = [min(end, self._at) for end in self._ends]
 
     def _absorb(self, block: bytes) -> None:
+        if len(self._head) < HEAD:
+            self._head += block[: HEAD - len(self._head)]
         if not self._at and not self._rest_length:
             if block.startswith((b"\xff\xfe", b"\xfe\xff")):
                 raise SourceError(f"{self._where} is UTF-16; convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)")
@@ -201,7 +229,7 @@ class StandardInput(LineSource):
         super().__init__("-", "standard input", stream or sys.stdin.buffer)
 
     def seek(self, position: dict[str, Any]) -> None:
-        self._number = int(position["record"])
+        self._number, self._place = int(position["record"]), dict(position)
 
     def _fill(self, wanted: int) -> None:
         while len(self._lines) < wanted and not self._ended:

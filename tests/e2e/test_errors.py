@@ -131,6 +131,22 @@ def test_an_input_that_shrank_since_is_refused(shop: Shop) -> None:
     )
 
 
+def test_an_input_with_other_content_is_refused_until_it_is_put_back(shop: Shop) -> None:
+    events = crowd(300)
+    source = shop.write(events[:100])
+    shop.run(source)
+    size = source.stat().st_size
+    shop.write(events[100:])
+    assert source.stat().st_size > size
+    assert run_error(shop, source) == (
+        f"error: {source} has not what was read of it up to the last checkpoint (byte {size:,}): it was replaced or "
+        "cut; put the file back, or start over with another state folder"
+    )
+    for whole in (200, 300):
+        shop.write(events[:whole])
+        assert f"\n100 events read; so far {whole} judged, 0 dead letters" in shop.run(source).out
+
+
 # policies
 
 

@@ -169,6 +169,33 @@ def test_labels_that_were_not_known_stay_for_the_next_run(shop: Path) -> None:
     assert once == twice and len(once) > 20
 
 
+@pytest.mark.parametrize("known", [30, 5])
+def test_a_file_of_labels_with_other_content_is_refused(shop: Path, known: int) -> None:
+    """Also where it was handed over in part: some of its labels are not known yet."""
+    (shop / "policy.yaml").write_text(
+        POLICY + 'rules: {r: {when: "bad_1d >= 1", action: review, target: terminal, warmup: ignore}}\n'
+    )
+    write_events(shop, [("1", START, START), ("1", START + known * HOUR, START + known * HOUR)])
+
+    def write(value: int, count: int = 10) -> None:
+        labels = (Label("1", "e0", "fraud", float(value), START, START + hour * HOUR) for hour in range(1, count))
+        write_labels(shop, *map(record, labels))
+
+    def run() -> str:
+        done = run_command(
+            "run", str(shop / "policy.yaml"), "--input", str(shop / "events.jsonl"), "--output", str(shop / "out"),
+            "--labels", str(shop / "labels.jsonl"),
+        )  # fmt: skip
+        return done.out if done.status == 0 else done.err
+
+    write(1)
+    assert "2 events read" in run() and "0 events read" in run()
+    write(0)
+    assert f"error: {shop / 'labels.jsonl'} has not what was read of it up to the last checkpoint (byte " in run()
+    write(1, 20)
+    assert "0 events read" in run()
+
+
 def last_line(shop: Path) -> str:
     """What `watchgate features` says of the labels."""
     done = run_command(

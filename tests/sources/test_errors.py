@@ -3,6 +3,7 @@
 import gzip
 import os
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -158,7 +159,7 @@ def test_parquet_with_a_damaged_page(tmp_path: Path) -> None:
     assert said.startswith(f"{path} is damaged after record ") and said.endswith("); write it again")
 
 
-def resume(path: Path, position: dict[str, int]) -> str:
+def resume(path: Path, position: dict[str, Any]) -> str:
     source: Source = open_source(str(path))
     with pytest.raises(SourceError) as error:
         source.seek(position)
@@ -178,7 +179,7 @@ def test_files_that_have_shrunk(tmp_path: Path) -> None:
     ):
         path = tmp_path / name
         said = f"{path} is shorter than at the last checkpoint ({where}): {BACK}"
-        assert resume(path, {"record": 5, "byte": 1_000}) == said
+        assert resume(path, {"record": 5, "byte": 1_000, "passed": None}) == said
 
 
 def test_followed_file_that_changes(tmp_path: Path) -> None:

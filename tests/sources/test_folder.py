@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integration.sources import SourceError, open_source, skipped_files
-from integration.sources.chunk import Source
+from integration.sources.chunk import FileSource
 from integration.sources.folder import FolderSource
 from integration.sources.lines import LineSource
 from operators.clock import RunningClock
@@ -43,7 +43,7 @@ TIMES = st.lists(st.one_of(st.none(), st.integers(0, 2 * MINUTE).map(lambda t: t
 @settings(max_examples=120, deadline=None)
 def test_merge_in_any_chunks_across_a_restart(files: Files, size: int, before: int) -> None:
     def open_all() -> FolderSource:
-        lanes: list[Source] = []
+        lanes: list[FileSource] = []
         for place, times in enumerate(files):
             stream = io.BytesIO("".join(json.dumps({"t": t}) + "\n" for t in times).encode())
             lanes.append(LineSource(f"f{place}", f"f{place}", stream))
