@@ -262,7 +262,12 @@ class EmbeddedJob:
             self.modes(),
             {**self.reader.seconds, **self.engine.seconds},
             (0, None) if stopped or self.feed is None else self.feed.waiting(),
+            self._unfinished(),
         )
+
+    def _unfinished(self) -> dict[str, int]:
+        """What was left of the input and of the labels."""
+        return self.reader.unfinished() | (self.feed.unfinished() if self.feed is not None else {})
 
     _dirty = False
     """Whether anything happened since the last checkpoint."""

@@ -74,3 +74,5 @@ class Summary:
     seconds: dict[str, float] = field(default_factory=dict)
     labels_waiting: tuple[int, int | None] = (0, None)
     """Labels that the run has not come to, and from when on the first of them is known, in ms."""
+    unfinished: dict[str, int] = field(default_factory=dict)
+    """By path, the bytes of a last line that was left, since it was not written to its end."""

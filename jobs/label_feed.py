@@ -125,6 +125,10 @@ class LabelFeed:
             self._ahead = None
         return count, first
 
+    def unfinished(self) -> dict[str, int]:
+        """`Source.unfinished`."""
+        return self._source.unfinished()
+
     def close(self) -> None:
         self._source.close()
 

@@ -79,6 +79,10 @@ class Reader:
         if broken is not None:
             raise broken
 
+    def unfinished(self) -> dict[str, int]:
+        """`Source.unfinished`."""
+        return self._source.unfinished()
+
     def close(self) -> None:
         self._source.close()
 

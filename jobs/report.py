@@ -6,6 +6,7 @@ from io import StringIO
 from rich.console import Console
 from rich.table import Table
 
+from integration.sources import unfinished_text
 from jobs.job_plan import Summary
 from jobs.labels import Measured
 from jobs.wilson import wilson
@@ -30,6 +31,8 @@ def summary_text(
         console.print(
             f"{counted(waiting, 'label waits', 'labels wait')} for a later run: the first is known from {iso(known_ms)} on, after the last event"
         )
+    for path, size in summary.unfinished.items():
+        console.print(unfinished_text(path, size), highlight=False, soft_wrap=True)
     tripped = [rule.name for rule in program.rules if summary.rules.get((rule.name, "fuse"))]
     if tripped:
         console.print(

@@ -18,10 +18,10 @@ from integration.sources.chunk import Chunk, FileSource, Source, SourceError, Ti
 from integration.sources.columnar import ParquetFile
 from integration.sources.delimited import DelimitedFile
 from integration.sources.folder import FolderSource
-from integration.sources.lines import FollowedFile, LineSource, StandardInput
+from integration.sources.lines import FollowedFile, LineSource, StandardInput, unfinished_text
 from schemas.problem import nearest_file
 
-__all__ = ["Chunk", "FileSource", "Source", "SourceError", "TimeOf", "open_source", "skipped_files"]
+__all__ = ["Chunk", "FileSource", "Source", "SourceError", "TimeOf", "open_source", "skipped_files", "unfinished_text"]
 
 KINDS = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
 _TAKEN = ".jsonl, .jsonl.gz, .csv, .parquet, a folder of them, or - for standard input"
@@ -67,7 +67,7 @@ def _open_file(path: Path, follow: bool, sleep: Callable[[float], None]) -> File
         case ".jsonl" if follow:
             return FollowedFile(path, path.open("rb", buffering=0), sleep)
         case ".jsonl":
-            return LineSource(path.name, str(path), path.open("rb", buffering=0))
+            return LineSource(path.name, str(path), path.open("rb", buffering=0), grows=True)
         case ".jsonl.gz":
             return LineSource(path.name, str(path), gzip.GzipFile(path))
         case ".csv":

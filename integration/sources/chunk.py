@@ -85,6 +85,10 @@ class Source(Protocol):
         not the records any more that were read before it."""
         ...
 
+    def unfinished(self) -> dict[str, int]:
+        """At the end: by path, the bytes of a last line that is still to be written to its end, which was not taken."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -99,6 +99,9 @@ class ParquetFile:
             skip = min(record - self._number, self._buffer.height)
             self._buffer, self._number = self._buffer[skip:], self._number + skip
 
+    def unfinished(self) -> dict[str, int]:
+        return {}
+
     def close(self) -> None:
         self._file.close()
 

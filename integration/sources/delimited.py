@@ -98,6 +98,9 @@ class DelimitedFile:
     def _mark(self, records: int, last: bytes) -> dict[str, Any]:
         return {"records": records, "hash": self._first.fingerprint(records, last)}
 
+    def unfinished(self) -> dict[str, int]:
+        return {}
+
     def close(self) -> None:
         self._file.close()
 

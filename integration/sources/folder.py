@@ -66,6 +66,9 @@ class FolderSource:
                 "put it back, or start over with another state folder"
             )
 
+    def unfinished(self) -> dict[str, int]:
+        return {path: size for lane in self._lanes for path, size in lane.file.unfinished().items()}
+
     def close(self) -> None:
         for lane in self._lanes:
             lane.file.close()
@@ -154,7 +157,7 @@ class _Lane:
 
     def position(self) -> dict[str, Any]:
         done = not self.held and not self._ahead and self._file_ended and not self._error
-        return {**self._place, "done": done}
+        return {**self._place, "done": done and not self.file.unfinished()}
 
     def seek(self, place: dict[str, Any]) -> None:
         self.file.seek(place)

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import orjson
+import structlog
 
 from integration.sources.chunk import Chunk, SourceError, single
 from integration.sources.passed import HEAD, TAIL, digest, replaced, shorter
+from schemas.counted import counted
 
 BLOCK = 1 << 20
 POLL_S = 0.2
@@ -21,18 +24,22 @@ SILENCE_S = 1.0
 LINE_LIMIT = 8_388_608 + 1
 """Bytes that are kept of one line: one more than the largest `max_record_bytes`, so that what is cut is always too
 large."""
+log = structlog.get_logger("watchgate")
+
 _BOM = b"\xef\xbb\xbf"
 
 
 class LineSource:
     """Complete lines of a byte stream as records; blank lines are no records. A last line without its end is a record
-    at the end of the input, except in a file that is followed: there it is still being written. Memory is bounded
-    whatever a line's length.
+    at the end of the input, except in a file that is followed, where it is still being written, and where the stream
+    `grows` and the line is no complete JSON: it is left as it stands. Memory is bounded whatever a line's length.
     """
 
-    def __init__(self, name: str, where: str, stream: BinaryIO | gzip.GzipFile) -> None:
+    def __init__(self, name: str, where: str, stream: BinaryIO | gzip.GzipFile, grows: bool = False) -> None:
         self.name = name
         self._where = where
+        self._grows = grows
+        self._unfinished = 0
         self._stream = stream
         # One read of what is below: a longer one would lose what it had when a compressed file breaks off.
         self._read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
@@ -84,6 +91,9 @@ class LineSource:
             if passed["hash"] != self._begins(byte) + digest(last):
                 raise replaced(self._where, where)
         self._number, self._at, self._place = int(position["record"]), byte, dict(position)
+
+    def unfinished(self) -> dict[str, int]:
+        return {self._where: self._unfinished} if self._unfinished else {}
 
     def close(self) -> None:
         self._stream.close()
@@ -141,7 +151,10 @@ class LineSource:
     def _finish(self) -> None:
         """At the end of the input."""
         self._ended = True
-        if self._rest_length and not self._broken:
+        if self._grows and not self._broken and _is_cut(self._rest):
+            self._unfinished = self._rest_length
+            log.warning(unfinished_text(self._where, self._unfinished))
+        elif self._rest_length and not self._broken:
             self._take([b""])
             self._at -= 1  # there is no line end
             self._ends = [min(end, self._at) for end in self._ends]
@@ -182,6 +195,27 @@ class LineSource:
             parts, ends = [parts[i] for i in full], [ends[i] for i in full]
         self._lines += [part[:-1] if part.endswith(b"\r") else part for part in parts]
         self._ends += ends
+
+
+def unfinished_text(where: str, size: int) -> str:
+    """What is told of a last line that is left."""
+    return (
+        f"{where} ends within a line, and its last {counted(size, 'byte')} {'is' if size == 1 else 'are'} not taken: run "
+        "again when the line is whole; if nobody will write the rest, put a line end behind it to have a dead letter of it"
+    )
+
+
+def _is_cut(line: bytes | bytearray) -> bool:
+    """Whether a last line is still to be written to its end. One that is longer than lines may be is not known to its end."""
+    if len(line) >= LINE_LIMIT:
+        return True
+    if not line or line.isspace():
+        return False
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return True
+    return False
 
 
 class FollowedFile(LineSource):

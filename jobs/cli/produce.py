@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from integration.logs import configure_logs
 from jobs.cli.kafka_options import Kafka, Properties, kafka_errors, load_properties
 from jobs.cli.shared import CommandError, mendable
 from schemas.counted import counted
@@ -43,6 +44,7 @@ def command(
 
     if rate is not None and not rate > 0:
         raise CommandError("error: --rate must be more than 0")
+    configure_logs("warning")
     properties = load_properties(client_properties)
     began = time.monotonic()
     with mendable(), kafka_errors():

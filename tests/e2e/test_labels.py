@@ -196,6 +196,24 @@ def test_a_file_of_labels_with_other_content_is_refused(shop: Path, known: int) 
     assert "0 events read" in run()
 
 
+def test_a_label_that_is_not_written_to_its_end_is_left_for_the_next_run(shop: Path) -> None:
+    write_events(shop, [("1", START, START), ("1", START + 3 * HOUR, START + 3 * HOUR)])
+    path = shop / "labels.jsonl"
+    path.write_bytes(orjson.dumps(record(Label("1", "e0", "fraud", 1.0, START, START + HOUR)))[:20])
+    done = run_command(
+        "run", str(shop / "policy.yaml"), "--input", str(shop / "events.jsonl"), "--output", str(shop / "out"),
+        "--labels", str(path),
+    )  # fmt: skip
+    assert done.status == 0 and f"{path} ends within a line, and its last 20 bytes are not taken: " in done.out
+    assert "2 judged, 0 dead letters" in done.out
+    write_labels(shop, record(Label("1", "e0", "fraud", 1.0, START, START + HOUR)))
+    done = run_command(
+        "run", str(shop / "policy.yaml"), "--input", str(shop / "events.jsonl"), "--output", str(shop / "out"),
+        "--labels", str(path),
+    )  # fmt: skip
+    assert "1 label" in done.out and "ends within a line" not in done.out
+
+
 def last_line(shop: Path) -> str:
     """What `watchgate features` says of the labels."""
     done = run_command(

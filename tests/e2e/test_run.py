@@ -272,6 +272,29 @@ def test_lines_that_are_appended_are_read_by_the_next_run(shop: Shop) -> None:
     assert shop.files() == shop.files("whole")
 
 
+def test_a_line_that_is_not_written_to_its_end_is_left_for_the_next_run(shop: Shop) -> None:
+    events = crowd(200)
+    source = shop.write(events)
+    shop.run(source, "whole")
+    whole = source.read_bytes()
+    cut = whole.rindex(b"\n", 0, len(whole) // 2) + 30
+    source.write_bytes(whole[:cut])
+    said = (
+        f"{source} ends within a line, and its last 29 bytes are not taken: run again when the line is whole; "
+        "if nobody will write the rest, put a line end behind it to have a dead letter of it"
+    )
+    for _ in range(2):
+        done = shop.run(source)
+        assert done.out.endswith(f"\n{said}\n") and "0 dead letters" in done.out
+        assert [one["event"] for one in map(orjson.loads, done.err.splitlines()) if one["level"] == "warning"] == [said]
+    source.write_bytes(whole)
+    assert " ends within a line" not in shop.run(source).out
+    assert shop.files() == shop.files("whole")
+    source.write_bytes(whole + b'{"id": \n')
+    assert "so far 200 judged, 1 dead letters" in shop.run(source).out
+    assert [letter["reason"] for letter in shop.read("deadletter")] == ["broken_json"]
+
+
 def test_dead_letters_of_two_standard_inputs_are_told_apart(shop: Shop) -> None:
     """A consumer drops what has an id that it knows: the second one must not look like the first."""
     shop.run("-", stdin=b"{one\n" + orjson.dumps(post("1", START, "a")) + b"\n")
