@@ -12,7 +12,7 @@ from operators.choices import Choices
 from operators.plan import ModelPlan, Program
 from operators.program import compile_program, rechosen
 from operators.scoring import ModelError, NoScorers, Scorers
-from schemas.policy_file import load_policy, parse_policy
+from schemas.policy_file import PolicyFile, load_policy, parse_policy
 
 if TYPE_CHECKING:
     from models.shelf import Around, Shelf
@@ -35,7 +35,11 @@ class Policies:
 
     def load(self, path: Path) -> Program:
         """The program of a policy file. Raises PolicyError."""
-        return compile_program(load_policy(path), self.shelf)
+        return self.of_file(load_policy(path))
+
+    def of_file(self, file: PolicyFile) -> Program:
+        """The program of a policy that was read. Raises PolicyError."""
+        return compile_program(file, self.shelf)
 
     def of_document(self, document: dict[str, object]) -> Program:
         """The program of a config record. Raises PolicyError."""

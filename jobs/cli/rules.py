@@ -14,9 +14,11 @@ from jobs.engine import EngineError
 from jobs.explaining import NotJudgedError, explain_event, sentence
 from jobs.label_feed import check_labels
 from jobs.policies import Policies
+from jobs.policy_files import file_problems, named_files
 from jobs.simulation import Simulation
 from operators.plan import Program
 from schemas.counted import counted
+from schemas.policy_file import PolicyError, load_policy
 from schemas.problem import did_you_mean
 
 app = typer.Typer(help="Check, test, compare and explain rules.", no_args_is_help=True)
@@ -28,27 +30,37 @@ ListsOption = Annotated[
 
 
 @app.command(epilog="Example: `watchgate rules check policy.yaml`")
-def check(policy: PolicyPath, lists: ListsOption = None, registry: RegistryOption = None) -> None:
+def check(
+    policy: PolicyPath,
+    lists: ListsOption = None,
+    no_files: Annotated[
+        bool,
+        typer.Option(
+            "--no-files",
+            help="Check the policy alone, on a machine that has not its list files and the data of its tests.",
+        ),
+    ] = False,
+    registry: RegistryOption = None,
+) -> None:
     """Exit 0 if a policy is sound, else 2 and every error with its place and the nearest valid name.
 
-    With a registry its models are loaded and checked too. A list file that is not there is told of: nothing starts without it.
+    Its list files are read as a run reads them, and the data of its tests has to be there. With a registry its models are loaded and checked too.
     """
     with mendable():
         policies = Policies.over(registry)
-        program = policies.load(policy)
+        file = load_policy(policy)
+        program = policies.of_file(file)
+        problems = [] if no_files else file_problems(file, policy.parent, lists)
+        if problems:
+            raise PolicyError(problems, file)
         if registry is not None:
             policies.require(program)
     if program.models and registry is None:
         print(
             f"{policy}: its models ({', '.join(program.models)}) are not checked: give --registry DIR", file=sys.stderr
         )
-    for name, spec in program.policy.lists.items():
-        file = None if spec.source is None else (lists or policy.parent) / spec.source
-        if file is not None and not file.exists():
-            print(
-                f"{policy}: the file of its list {name}, {file}, is not there, and nothing starts without it: make it (one entity a line; it may be empty), or name its folder with --lists",
-                file=sys.stderr,
-            )
+    if no_files and (named := named_files(file)):
+        print(f"{policy}: its files ({', '.join(named)}) are not checked", file=sys.stderr)
     print(
         f"{policy}: sound: {counted(len(program.rules), 'rule')}, {counted(len(program.features), 'feature')}, {counted(len(program.kinds), 'entity', 'entities')}, digest {program.digest}"
     )

@@ -662,25 +662,63 @@ def test_a_missing_list_file(shop: Shop) -> None:
     assert run_error(shop, events, "--lists", shop.folder / "lists") == said.format(shop.folder / "lists" / "vip.txt")
 
 
-def test_rules_check_tells_of_a_missing_list_file(shop: Shop) -> None:
-    def checked(*options: object) -> str:
-        done = shop.watchgate("rules", "check", shop.policy, *options)
-        assert done.status == 0 and done.out.startswith(f"{shop.policy}: sound: "), done
-        return done.err
+MAKE = "make it (one entity a line; it may be empty), name its folder with --lists, or check without files: --no-files"
 
-    said = (
-        f"{shop.policy}: the file of its list vip, {{}}, is not there, and nothing starts without it: "
-        "make it (one entity a line; it may be empty), or name its folder with --lists\n"
-    )
+
+def test_rules_check_refuses_a_policy_without_its_list_files(shop: Shop) -> None:
+    check = ("rules", "check", shop.policy)
+    line, caret = "lists: {{vip: {{of: account, source: vip.txt}}}}", " " * 35 + "^" * 7
+    place = f"{shop.policy}:8:36: {{}}\n  {line}\n  {caret}\n  {{}}"
+    missing = "there is no file {}, and nothing starts without it"
     elsewhere = shop.folder / "lists"
-    assert checked() == ""
-    assert checked("--lists", elsewhere) == said.format(elsewhere / "vip.txt")
+    assert shop.watchgate(*check).status == 0
+    assert error_of(shop, *check, "--lists", elsewhere) == place.format(missing.format(elsewhere / "vip.txt"), MAKE)
     elsewhere.mkdir()
     (shop.folder / "vip.txt").rename(elsewhere / "vip.txt")
-    assert checked() == said.format(shop.folder / "vip.txt")
-    assert checked("--lists", elsewhere) == ""
+    assert error_of(shop, *check) == place.format(missing.format(shop.folder / "vip.txt"), MAKE)
+    assert shop.watchgate(*check, "--lists", elsewhere).err == ""
+    (elsewhere / "vips.txt").write_bytes(b"a1\n")
+    (elsewhere / "vip.txt").write_bytes(b"a1\n\xff\n")
+    assert error_of(shop, *check, "--lists", elsewhere) == place.format(
+        f"list vip: file {elsewhere}/vip.txt is not UTF-8 (byte 3)", "mend it: nothing starts without it"
+    )
+    (elsewhere / "vip.txt").unlink()
+    assert error_of(shop, *check, "--lists", elsewhere).endswith("\n  did you mean `vips.txt`?")
     shop.change(("{of: account, source: vip.txt}", "{of: account}"))
-    assert checked() == ""
+    assert shop.watchgate(*check).status == 0
+
+
+def test_rules_check_refuses_a_policy_without_the_data_of_its_tests(shop: Shop) -> None:
+    with shop.policy.open("a") as file:
+        file.write("tests: [{given: one.jsonl, labels: two.jsonl, expect: {copied: 1}}]\n")
+    check = ("rules", "check", shop.policy)
+    said = error_of(shop, *check)
+    line = "tests: [{given: one.jsonl, labels: two.jsonl, expect: {copied: 1}}]"
+    for name in ("one.jsonl", "two.jsonl"):
+        column = line.index(name)
+        assert (
+            f":{column + 1}: there is no file {shop.folder}/{name}, and the test cannot be run without it\n  {line}\n"
+            f"  {' ' * column}{'^' * len(name)}\n  put it there, or check without files: --no-files"
+        ) in said
+    assert said.endswith(f"2 problems in {shop.policy}")
+    shop.write([], "one.jsonl")
+    shop.write([], "two.jsonl")
+    assert shop.watchgate(*check).err == ""
+
+
+def test_a_policy_alone_is_checked_without_its_files(shop: Shop) -> None:
+    (shop.folder / "vip.txt").unlink()
+    check = ("rules", "check", shop.policy, "--no-files")
+    assert shop.watchgate(*check).err == f"{shop.policy}: its files (list vip) are not checked\n"
+    with shop.policy.open("a") as file:
+        file.write("tests: [{given: one.jsonl, expect: {copied: 1}}]\n")
+    done = shop.watchgate(*check)
+    assert done.status == 0 and done.out.startswith(f"{shop.policy}: sound: ")
+    assert done.err == f"{shop.policy}: its files (list vip, test data one.jsonl) are not checked\n"
+    shop.change(
+        ("{of: account, source: vip.txt}", "{of: account}"), ("tests: [{given: one.jsonl, expect: {copied: 1}}]\n", "")
+    )
+    assert shop.watchgate(*check).err == ""
 
 
 def test_rules_test_and_explain_take_the_folder_of_the_list_files(shop: Shop) -> None:
