@@ -55,6 +55,7 @@ def explain_event(simulation: Simulation, rule: str, event_id: str) -> Explained
     """
     simulation.keep_observed = True
     dead: str | None = None
+    nameless = 0
     other: str | None = None
     for outcome in simulation:
         for stamped, observed in outcome.observed:
@@ -71,18 +72,28 @@ def explain_event(simulation: Simulation, rule: str, event_id: str) -> Explained
             looks_at = ", ".join(plan.types or ())
             other = other or f"rule {rule} looks at {looks_at}, event {event_id} is {rows['event_type'][0]}"
         dead = dead or _dead(outcome, event_id)
-    raise NotJudgedError(
-        dead
-        or other
-        or f"there is no event {event_id} in {simulation.source}. Give the id as it stands in the record; `watchgate features` lists all ids."
-    )
+        nameless += sum(document["event_id"] is None for document in _dead_events(outcome))
+    raise NotJudgedError(dead or other or _absent(simulation.source, event_id, nameless))
+
+
+def _absent(source: str, event_id: str, nameless: int) -> str:
+    """That there is no such event; `nameless` dead letters have no id that could be read."""
+    text = f"there is no event {event_id} in {source}"
+    if nameless:
+        letters = "1 dead letter has" if nameless == 1 else f"{nameless:,} dead letters have"
+        text += f", and {letters} no id that could be read: deadletter.jsonl, which `watchgate run` writes, says where each stands and why"
+    return f"{text}. Give the id as it stands in the record; `watchgate features` lists all ids."
+
+
+def _dead_events(outcome: Outcome) -> list[Json]:
+    """Dead letters of events, not of labels."""
+    return [document for document in outcome.documents.get("deadletter", ()) if document["stage"] != "labels"]
 
 
 def _dead(outcome: Outcome, event_id: str) -> str | None:
     """Why an event was not judged, if it is a dead letter. Of a repeated id the first event was judged, or is one itself."""
-    for document in outcome.documents.get("deadletter", ()):
-        dead = document["stage"] != "labels" and document["reason"] != "repeated_id"
-        if dead and document["event_id"] == event_id:
+    for document in _dead_events(outcome):
+        if document["reason"] != "repeated_id" and document["event_id"] == event_id:
             return f"event {event_id} was not judged, it is a dead letter: {document['detail']} ({document['reason']}; {document['hint']})"
     return None
 

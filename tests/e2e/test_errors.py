@@ -906,6 +906,20 @@ def test_rules_explain_says_why_there_is_nothing_to_explain(shop: Shop) -> None:
     assert told == "error: policy shop had no rule burst any more when event q1 came"
 
 
+def test_rules_explain_tells_of_dead_letters_that_may_be_the_event(shop: Shop) -> None:
+    def said(*records: Json | bytes) -> str:
+        source = shop.write([pay("p1", START, "a"), {**pay("p2", START, "a"), "account": 7}, *records])
+        return error_of(shop, "rules", "explain", shop.policy, "burst", "--input", source, "--event", "p9")
+
+    rest = (
+        "no id that could be read: deadletter.jsonl, which `watchgate run` writes, says where each stands and why. "
+        "Give the id as it stands in the record; `watchgate features` lists all ids."
+    )
+    there = f"error: there is no event p9 in {shop.folder / 'events.jsonl'}, and"
+    assert said(b'{"id": "p9", ') == f"{there} 1 dead letter has {rest}"
+    assert said(b'{"id": "p9", ', {"kind": "like", "id": "p9"}, b"[]") == f"{there} 3 dead letters have {rest}"
+
+
 def test_rules_explain_takes_the_event_of_a_type_at_which_the_rule_looks(shop: Shop) -> None:
     """An id belongs to its event type: post 3 is another event than pay 3, and one that is dead is not the other."""
     dead = {**post("5", START, "a"), "account": 7}
