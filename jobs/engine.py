@@ -250,7 +250,8 @@ class Engine:
         dead = _in_order(decoded, [*broken, *batch.dead, *_with_payload(decoded, refused, payload)], outcome.unread)
         for record in dead:
             outcome.add("deadletter", dead_letter(self.base.name, record))
-        self.counts["dead"] += len(dead)
+        self.counts["dead"] += len(dead) - len(outcome.unread)
+        self.counts["labels_dead"] += len(outcome.unread)
         return outcome
 
     def follow_members(self, members: Members, stands: Callable[[str, bytes], bool]) -> None:

@@ -24,7 +24,7 @@ def summary_text(
     if program.rules:
         console.print(rule_table(program, summary, measured))
     console.print(counts_line(summary))
-    if summary.counts.get("labels"):
+    if _labels(summary.counts):
         console.print(labels_line(summary.counts))
     waiting, known_ms = summary.labels_waiting
     if known_ms is not None:
@@ -84,6 +84,7 @@ def labels_line(counts: Mapping[str, int]) -> str:
     parts = [
         f"{counts[name]:,} {words}"
         for name, words in (
+            ("labels_dead", "dead letters"),
             ("labels_repeated", "repeated"),
             ("labels_corrected", "corrected"),
             ("labels_stale", "older than what was known"),
@@ -95,8 +96,12 @@ def labels_line(counts: Mapping[str, int]) -> str:
         )
         if counts.get(name)
     ]
-    count = counts.get("labels", 0)
-    return counted(count, "label") + (": " if parts else "") + ", ".join(parts)
+    return counted(_labels(counts), "label") + (": " if parts else "") + ", ".join(parts)
+
+
+def _labels(counts: Mapping[str, int]) -> int:
+    """Records of labels, with those that are none."""
+    return counts.get("labels", 0) + counts.get("labels_dead", 0)
 
 
 def _share(part: int, whole: int) -> str:

@@ -340,7 +340,11 @@ def test_a_label_that_is_none_is_a_dead_letter(shop: Path) -> None:
     for (reason, detail), (_, wanted, starts) in zip(told, BAD, strict=False):
         assert reason == wanted and detail.startswith(starts), (detail, starts)
     assert told[-1][0] == "broken_json" and len(told) == len(BAD) + 1
-    assert "\n1 label\n" in done.out
+    assert done.out.startswith("2 events read: 2 judged, 0 dead letters, ")
+    assert f"\n{len(BAD) + 2} labels: {len(BAD) + 1} dead letters\n" in done.out
+    assert last_line(shop) == f"{len(BAD) + 2} labels: {len(BAD) + 1} dead letters"
+    write_labels(shop, good | BAD[0][0])
+    assert last_line(shop) == "1 label: 1 dead letters"
 
 
 def failed(shop: Path, *arguments: str) -> str:
