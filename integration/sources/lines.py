@@ -1,5 +1,6 @@
 """JSON lines: from a file, a compressed file, standard input, or a file that is still being written."""
 
+import codecs
 import gzip
 import os
 import select
@@ -26,13 +27,14 @@ LINE_LIMIT = 8_388_608 + 1
 large."""
 log = structlog.get_logger("watchgate")
 
+_UTF8 = codecs.getincrementaldecoder("utf-8")
 _BOM = b"\xef\xbb\xbf"
 
 
 class LineSource:
     """Complete lines of a byte stream as records; blank lines are no records. A last line without its end is a record
     at the end of the input, except in a file that is followed, where it is still being written, and where the stream
-    `grows` and the line is no complete JSON: it is left as it stands. Memory is bounded whatever a line's length.
+    `grows` and the line is the beginning of JSON: it is left as it stands. Memory is bounded whatever a line's length.
     """
 
     def __init__(self, name: str, where: str, stream: BinaryIO | gzip.GzipFile, grows: bool = False) -> None:
@@ -206,15 +208,19 @@ def unfinished_text(where: str, size: int) -> str:
 
 
 def _is_cut(line: bytes | bytearray) -> bool:
-    """Whether a last line is still to be written to its end. One that is longer than lines may be is not known to its end."""
+    """Whether a last line may still become JSON if more is written behind it. One that is longer than lines may be is not known
+    to its end."""
     if len(line) >= LINE_LIMIT:
         return True
     if not line or line.isspace():
         return False
     try:
-        orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return True
+        text = _UTF8().decode(line)  # without a last character that is cut
+        orjson.loads(text)
+    except UnicodeDecodeError:
+        return False
+    except orjson.JSONDecodeError as error:
+        return error.pos == len(text)
     return False
 
 

@@ -41,8 +41,11 @@ def test_a_line_that_is_written_in_parts_is_taken_once(tmp_path: Path, cut: int,
     assert drain(source, size) == [("a.jsonl", 3, {"t": 4})]
 
 
-@pytest.mark.parametrize("last", [b"[1, 2]", b"17", b'"text"', b"null", b" \t", b"\r"])
-def test_what_is_whole_without_its_end_is_no_unfinished_line(tmp_path: Path, last: bytes) -> None:
+BROKEN = [b"no JSON", b'{"t":1,,', b'{"t":1}}', b'{"t":"\xff', b'{"t":1}\xc3']
+
+
+@pytest.mark.parametrize("last", [b"[1, 2]", b"17", b'"text"', b"null", b" \t", b"\r", *BROKEN])
+def test_what_is_whole_or_cannot_become_whole_is_no_unfinished_line(tmp_path: Path, last: bytes) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"{}\n" + last)
     source = open_source(str(path))
