@@ -206,10 +206,16 @@ def _describe_model(setting: Setting, before: "Epoch", after: "Epoch") -> tuple[
     challenger = beside.version if isinstance(beside, ModelPlan) and beside.version != new.version else None
     detail: Json = {"model": name, "version": new.version, "was": old.version, "challenger": challenger}
     if setting.value["mode"] == "live":
-        return f"model {name} is version {new.version} (was {old.version})", detail
+        if new.version == old.version:
+            return f"model {name} is version {new.version} as before", detail
+        # It is loaded and checked when its first event comes, and may be refused then: a status of its own says so.
+        return f"model {name} is to be version {new.version}, once it is loaded (was {old.version}),", detail
     if challenger is None:
         return f"model {name} is version {new.version}, and has no challenger", detail
-    return f"version {challenger} of model {name} is its challenger, beside version {new.version}", detail
+    return (
+        f"version {challenger} of model {name} is to be its challenger, once it is loaded, beside version {new.version}",
+        detail,
+    )
 
 
 def _describe_policy(before: "Epoch", after: "Epoch") -> tuple[str, Json]:

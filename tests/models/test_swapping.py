@@ -39,7 +39,9 @@ def test_a_version_is_in_force_from_its_epoch_on_and_no_event_is_scored_by_a_mix
     line = world.timeline()
     (told,) = line.offer(swap(2, effective_at=LATER), NOON)
     assert (told["kind"], told["subject"], told["epoch"]) == ("config_applied", "model/fraud", "t:1")
-    assert told["message"] == "model fraud is version 2 (was 1) from 2026-01-01T13:00:00.000Z on"
+    assert (
+        told["message"] == "model fraud is to be version 2, once it is loaded (was 1), from 2026-01-01T13:00:00.000Z on"
+    )
     assert told["detail"]["version"] == 2 and told["detail"]["challenger"] is None  # type: ignore[index]
     whole = world.judge(line, amounts, at=times, emit="all")
     assert versions(whole) == [1, 1, 1, 2, 2, 2]
@@ -99,12 +101,14 @@ def test_a_challenger_by_record_and_its_end(tmp_path: Path) -> None:
     (told,) = line.offer(swap(2, "shadow"), NOON)
     assert (
         told["message"]
-        == "version 2 of model fraud is its challenger, beside version 1 from 2026-01-01T12:00:00.000Z on"
+        == "version 2 of model fraud is to be its challenger, once it is loaded, beside version 1 from 2026-01-01T12:00:00.000Z on"
     )
     assert fired(world.judge(line, [600.0])) == [("e0", "risky", "challenger")]
     (told,) = line.offer(swap(1, "shadow"), NOON)
     assert str(told["message"]).startswith("model fraud is version 1, and has no challenger from")
     assert fired(world.judge(line, [600.0], at=[NOON + 1])) == []
+    (told,) = line.offer(swap(1), NOON)
+    assert str(told["message"]).startswith("model fraud is version 1 as before from")
     line.offer(swap(2, "shadow"), NOON + 2)
     line.offer(swap(2, "live"), NOON + 3)
     assert fired(world.judge(line, [600.0], at=[NOON + 4])) == [("e0", "risky", "live")]
@@ -172,7 +176,8 @@ def test_a_model_that_fails_its_checks_is_set_aside_before_it_scores(tmp_path: P
 
     world = world_of(tmp_path, -4.0, -8.0, -2.0, inspect=strict)
     line = world.timeline()
-    assert line.offer(swap(2, effective_at=LATER), NOON)[0]["kind"] == "config_applied"
+    (told,) = line.offer(swap(2, effective_at=LATER), NOON)
+    assert told["kind"] == "config_applied" and "is to be version 2, once it is loaded" in str(told["message"])
     found = world.judge(line, [600.0, 600.0], at=[NOON, NOON + HOUR], emit="all")
     (note,) = world.notes
     assert (note["kind"], note["subject"], note["at"]) == ("model_refused", "model/fraud", "2026-01-01T13:00:00.000Z")
