@@ -14,38 +14,44 @@ import numpy.typing as npt
 
 from operators.plan import FeaturePlan
 from operators.windows.cells import Cells
+from operators.windows.crowded import newer_values
 from operators.windows.segments import Bools, Floats, Ints, Segments
 from operators.windows.value_tables import NEVER, Groups, ValueTables
 
 
 def distinct(feature: FeaturePlan, segments: Segments, cells: Cells) -> Floats:
     """Different values in (newest event time - over, newest event time], at most `cap`; O(rows log rows + entries)."""
-    answers: Floats = np.minimum(_lives(feature, segments, cells).alive, feature.cap).astype(np.float64)
+    answers: Floats = np.minimum(_lives(feature, segments, cells, False).alive, feature.cap).astype(np.float64)
     return answers
 
 
 def first_seen(feature: FeaturePlan, segments: Segments, cells: Cells) -> Floats:
-    """1 where an event shows a value that did not live before it, 0 where it did; NULL for an event without a value, and
-    where `cap` others lived: one that the table forgot may have been among them. As costly as `distinct`.
+    """1 where an event shows a value that did not live before it, 0 where it is one of the `cap` newest that did; NULL for an
+    event without a value, and for any other value where `cap` lived: it may be one that the table forgot.
+
+    As costly as `distinct`; for entities with more than `cap` values O(rows log rows) more.
     """
-    lives = _lives(feature, segments, cells)
+    lives = _lives(feature, segments, cells, True)
     answers = np.full(segments.rows, np.nan)
-    told = lives.alive[lives.row] - lives.born < feature.cap
-    answers[lives.row[told]] = lives.born[told]
+    new = lives.born & (lives.alive[lives.row] <= feature.cap)
+    answers[lives.row[new]] = 1.0
+    answers[lives.row[lives.known]] = 0.0
     return answers
 
 
 @dataclass(slots=True)
 class _Lives:
-    """`alive`: by row, the values that live behind it (true at least up to `cap`); `row` and `born`: the rows that show a
-    value, and whether it did not live before."""
+    """`alive`: by row, the values that live behind it (true at least up to `cap`); `row`, `born` and `known`: the rows that
+    show a value, whether it did not live before, and whether it did and was one of the `cap` newest."""
 
     alive: Ints
     row: Ints
     born: Bools
+    known: Bools
 
 
-def _lives(feature: FeaturePlan, segments: Segments, cells: Cells) -> _Lives:
+def _lives(feature: FeaturePlan, segments: Segments, cells: Cells, ranked: bool) -> _Lives:
+    """`known` is told only if `ranked`."""
     over = feature.over_ms
     if not segments.ordered:
         old = segments.time <= segments.newest - over
@@ -75,8 +81,26 @@ def _lives(feature: FeaturePlan, segments: Segments, cells: Cells) -> _Lives:
 
     running = np.append(0, np.cumsum(change))
     alive = running[1:] + (tables.used - running[segments.start])[segments.seg]
+    known = ~born
+    crowded = np.flatnonzero(known & (alive[seen.row] > feature.cap))
+    if ranked and len(crowded):
+        known[crowded] = _newer(segments, tables, seen, earlier, newest, crowded) < feature.cap
     tables.settle(groups)
-    return _Lives(alive, seen.row, born)
+    return _Lives(alive, seen.row, born, known)
+
+
+def _newer(segments: Segments, tables: ValueTables, seen: "_Sightings", earlier: Ints, newest: Ints, at: Ints) -> Ints:
+    """How many values were newer than that of each of the sightings `at`, just before it."""
+    seg = segments.seg[seen.row].astype(np.int64)
+    concerned = np.zeros(len(segments), np.bool_)
+    concerned[seg[at]] = True
+    picked = np.flatnonzero(concerned[seg])
+    picked = picked[np.argsort(seen.row[picked], kind="stable")]
+    place = np.empty(len(seg), np.int64)
+    place[picked] = np.arange(len(picked))
+    hashes = np.repeat(seen.hash, seen.stop - seen.first)
+    kept = tables.entries(np.flatnonzero(concerned))
+    return newer_values(seg[picked], earlier[picked], newest[picked], hashes[picked], kept, place[at])
 
 
 @dataclass(slots=True)

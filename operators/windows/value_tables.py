@@ -68,6 +68,12 @@ class ValueTables:
         held = np.where(known, self._time[slot, place], NEVER)
         return Groups(seg.astype(np.int64), hashes, low, known, held, held)
 
+    def entries(self, segs: Ints) -> tuple[Ints, Ints, Hashes]:
+        """Segment, time and hash of all that the tables of some segments hold, in the order of the segments."""
+        flat = _Flat(segs, self.used)
+        slot = self.slot[flat.seg]
+        return flat.seg, self._time[slot, flat.entry], self._hash[slot, flat.entry]
+
     def lapsing(self, groups: Groups) -> tuple[Ints, Ints]:
         """Segment and time of the entries that lapse inside the part without being seen in it."""
         flat = _Flat(np.flatnonzero(self._lapses), self.used)

@@ -109,7 +109,7 @@ class Oracle:
     def _first_seen(self, feature: Feature, memory: _Memory, event: Event, seen: Seen) -> float | None:
         times = memory.seen.setdefault(feature.name, {})
         floor = memory.newest - feature.over
-        others = {value for value, time in times.items() if time > floor}
+        living = {value: time for value, time in times.items() if time > floor}
         value = event.values[feature.column or ""]
         if event.time <= floor:
             seen.late = True
@@ -117,7 +117,10 @@ class Oracle:
         if not self._counts(feature, event):
             return None
         times[value] = max(times.get(value, event.time), event.time)
-        return None if len(others) >= feature.cap else float(value not in others)
+        newest = sorted(living, key=lambda one: (living[one], one))[-feature.cap :]
+        if value in newest:
+            return 0.0
+        return None if len(living) >= feature.cap else 1.0
 
     def _window(self, feature: Feature, memory: _Memory, event: Event, seen: Seen) -> float | None:
         home = event.time // feature.pane
