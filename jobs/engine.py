@@ -45,7 +45,7 @@ from operators.timeline import Timeline, TimelineError
 
 Document = dict[str, object]
 
-FORMAT = 1
+FORMAT = 2
 """Of everything in a state. A newer one is refused; an older one is migrated here."""
 
 
@@ -149,9 +149,9 @@ class Engine:
         if found is None:
             return []
         saved = orjson.loads(found)
-        if saved["format"] > FORMAT:
+        if saved["format"] != FORMAT:
             raise EngineError(
-                f"the state has format {saved['format']}, this version of Watchgate reads up to {FORMAT}. Use the version that wrote it, or start with an empty --state."
+                f"the state has format {saved['format']}, this version of Watchgate reads format {FORMAT}. Use the version that wrote it, or start with an empty --state."
             )
         if saved["policy"] != self.program.name:
             raise EngineError(

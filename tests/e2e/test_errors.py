@@ -228,10 +228,10 @@ def test_the_state_of_a_newer_version(shop: Shop) -> None:
     shop.run(events)
     change_document(shop.folder / "out" / "state", "engine", format=99)
     assert run_error(shop, events) == (
-        "error: the state has format 99, this version of Watchgate reads up to 1. "
+        "error: the state has format 99, this version of Watchgate reads format 2. "
         "Use the version that wrote it, or start with an empty --state."
     )
-    change_document(shop.folder / "out" / "state", "engine", format=1)
+    change_document(shop.folder / "out" / "state", "engine", format=2)
     assert "\n0 events read; so far 60 judged" in shop.run(events).out
 
 
