@@ -135,7 +135,10 @@ class Timeline:
         except RefusedError as error:
             return [self._rejected(parsed.key, str(error), now, record=parsed)]
         position = bisect_right(self._records, in_force, key=lambda r: r.in_force_ms)
-        self._records.insert(position, _Record(index, in_force, parsed.key, parsed.value, setting))
+        value = parsed.value
+        if setting.rule and isinstance(value, dict):
+            value = value | {"digest": setting.digest}  # the same whether the record said it or not
+        self._records.insert(position, _Record(index, in_force, parsed.key, value, setting))
         self._rebuild(position)
         notes, self._notes = self._notes, []
         after = self._epochs[position + 1]
