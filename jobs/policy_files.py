@@ -8,13 +8,6 @@ from schemas.policy_file import PolicyFile, Problem
 from schemas.problem import nearest_file
 
 
-def named_files(file: PolicyFile) -> list[str]:
-    """What they are, in words that end a sentence."""
-    lists = [f"list {name}" for name, spec in file.policy.lists.items() if spec.source is not None]
-    tests = [name for test in file.policy.tests for name in (test.given, test.labels) if name is not None]
-    return lists + [f"test data {name}" for name in dict.fromkeys(tests)]
-
-
 def file_problems(file: PolicyFile, beside: Path, lists: Path | None) -> list[Problem]:
     """What keeps a run, or the tests of the policy, from reading them. `lists` is the folder of the list files, `beside` that
     of the policy, which has all that no other folder is named for."""
@@ -27,7 +20,7 @@ def _of_lists(file: PolicyFile, folder: Path) -> Iterator[Problem]:
             continue
         at, path = ("lists", name, "source"), folder / spec.source
         if not path.exists():
-            hint = "make it (one entity a line; it may be empty), name its folder with --lists, or check without files: --no-files"
+            hint = "make it (one entity a line; it may be empty), or name its folder with --lists"
             yield file.problem(at, f"there is no file {path}, and nothing starts without it", hint=_near(path) or hint)
             continue
         try:
@@ -40,7 +33,7 @@ def _of_tests(file: PolicyFile, folder: Path) -> Iterator[Problem]:
     for number, test in enumerate(file.policy.tests):
         for key, name in (("given", test.given), ("labels", test.labels)):
             if name is not None and not (path := folder / name).exists():
-                hint = "put it there, or check without files: --no-files"
+                hint = "put it there"
                 yield file.problem(
                     ("tests", number, key),
                     f"there is no file {path}, and the test cannot be run without it",

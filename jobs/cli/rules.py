@@ -14,7 +14,7 @@ from jobs.engine import EngineError
 from jobs.explaining import NotJudgedError, explain_event, sentence
 from jobs.label_feed import check_labels
 from jobs.policies import Policies
-from jobs.policy_files import file_problems, named_files
+from jobs.policy_files import file_problems
 from jobs.simulation import Simulation
 from operators.plan import Program
 from schemas.counted import counted
@@ -33,25 +33,25 @@ ListsOption = Annotated[
 def check(
     policy: PolicyPath,
     lists: ListsOption = None,
-    no_files: Annotated[
+    files: Annotated[
         bool,
         typer.Option(
-            "--no-files",
-            help="Check the policy alone, on a machine that has not its list files and the data of its tests.",
+            "--files", help="Refuse it too where a list file is missing or wrong, or the data of its tests is missing."
         ),
     ] = False,
     registry: RegistryOption = None,
 ) -> None:
     """Exit 0 if a policy is sound, else 2 and every error with its place and the nearest valid name.
 
-    Its list files are read as a run reads them, and the data of its tests has to be there. With a registry its models are loaded and checked too.
+    Its list files are read as a run reads them, and the data of its tests is looked for: what is wrong there is told, and is an error with
+    --files. With a registry its models are loaded and checked too.
     """
     with mendable():
         policies = Policies.over(registry)
         file = load_policy(policy)
         program = policies.of_file(file)
-        problems = [] if no_files else file_problems(file, policy.parent, lists)
-        if problems:
+        problems = file_problems(file, policy.parent, lists)
+        if problems and files:
             raise PolicyError(problems, file)
         if registry is not None:
             policies.require(program)
@@ -59,8 +59,9 @@ def check(
         print(
             f"{policy}: its models ({', '.join(program.models)}) are not checked: give --registry DIR", file=sys.stderr
         )
-    if no_files and (named := named_files(file)):
-        print(f"{policy}: its files ({', '.join(named)}) are not checked", file=sys.stderr)
+    if problems:
+        print(PolicyError(problems, file).render(), file=sys.stderr)
+        print("(no mistake of the policy itself: with --files this is an error)", file=sys.stderr)
     print(
         f"{policy}: sound: {counted(len(program.rules), 'rule')}, {counted(len(program.features), 'feature')}, {counted(len(program.kinds), 'entity', 'entities')}, digest {program.digest}"
     )

@@ -662,11 +662,11 @@ def test_a_missing_list_file(shop: Shop) -> None:
     assert run_error(shop, events, "--lists", shop.folder / "lists") == said.format(shop.folder / "lists" / "vip.txt")
 
 
-MAKE = "make it (one entity a line; it may be empty), name its folder with --lists, or check without files: --no-files"
+MAKE = "make it (one entity a line; it may be empty), or name its folder with --lists"
 
 
 def test_rules_check_refuses_a_policy_without_its_list_files(shop: Shop) -> None:
-    check = ("rules", "check", shop.policy)
+    check = ("rules", "check", shop.policy, "--files")
     line, caret = "lists: {{vip: {{of: account, source: vip.txt}}}}", " " * 35 + "^" * 7
     place = f"{shop.policy}:8:36: {{}}\n  {line}\n  {caret}\n  {{}}"
     missing = "there is no file {}, and nothing starts without it"
@@ -691,14 +691,14 @@ def test_rules_check_refuses_a_policy_without_its_list_files(shop: Shop) -> None
 def test_rules_check_refuses_a_policy_without_the_data_of_its_tests(shop: Shop) -> None:
     with shop.policy.open("a") as file:
         file.write("tests: [{given: one.jsonl, labels: two.jsonl, expect: {copied: 1}}]\n")
-    check = ("rules", "check", shop.policy)
+    check = ("rules", "check", shop.policy, "--files")
     said = error_of(shop, *check)
     line = "tests: [{given: one.jsonl, labels: two.jsonl, expect: {copied: 1}}]"
     for name in ("one.jsonl", "two.jsonl"):
         column = line.index(name)
         assert (
             f":{column + 1}: there is no file {shop.folder}/{name}, and the test cannot be run without it\n  {line}\n"
-            f"  {' ' * column}{'^' * len(name)}\n  put it there, or check without files: --no-files"
+            f"  {' ' * column}{'^' * len(name)}\n  put it there"
         ) in said
     assert said.endswith(f"2 problems in {shop.policy}")
     shop.write([], "one.jsonl")
@@ -706,19 +706,16 @@ def test_rules_check_refuses_a_policy_without_the_data_of_its_tests(shop: Shop) 
     assert shop.watchgate(*check).err == ""
 
 
-def test_a_policy_alone_is_checked_without_its_files(shop: Shop) -> None:
+def test_what_files_lack_is_told_where_the_policy_alone_is_checked(shop: Shop) -> None:
     (shop.folder / "vip.txt").unlink()
-    check = ("rules", "check", shop.policy, "--no-files")
-    assert shop.watchgate(*check).err == f"{shop.policy}: its files (list vip) are not checked\n"
-    with shop.policy.open("a") as file:
-        file.write("tests: [{given: one.jsonl, expect: {copied: 1}}]\n")
-    done = shop.watchgate(*check)
+    done = shop.watchgate("rules", "check", shop.policy)
     assert done.status == 0 and done.out.startswith(f"{shop.policy}: sound: ")
-    assert done.err == f"{shop.policy}: its files (list vip, test data one.jsonl) are not checked\n"
-    shop.change(
-        ("{of: account, source: vip.txt}", "{of: account}"), ("tests: [{given: one.jsonl, expect: {copied: 1}}]\n", "")
+    assert (
+        f"there is no file {shop.folder}/vip.txt, and nothing starts without it" in done.err and "^^^^^^^" in done.err
     )
-    assert shop.watchgate(*check).err == ""
+    assert done.err.endswith("\n(no mistake of the policy itself: with --files this is an error)\n")
+    shop.change(("{of: account, source: vip.txt}", "{of: account}"))
+    assert shop.watchgate("rules", "check", shop.policy).err == ""
 
 
 def test_rules_test_and_explain_take_the_folder_of_the_list_files(shop: Shop) -> None:
