@@ -37,8 +37,8 @@ class Seen:
     """By the hash of a record that names no version of its rule: the version of the first job that took it."""
 
 
-def unbound(record: bytes) -> tuple[str, str] | None:
-    """The record's hash and its rule, where it sets the mode of a rule and does not say of which version; else None."""
+def unbound(record: bytes) -> str | None:
+    """The record's hash, where it sets the mode of a rule and does not say of which version; else None."""
     try:
         document = orjson.loads(record)
         rule = document["key"].removeprefix("mode/")
@@ -46,16 +46,16 @@ def unbound(record: bytes) -> tuple[str, str] | None:
             return None
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
         return None
-    return f"{hash_bytes(record):016x}", rule
+    return f"{hash_bytes(record):016x}"
 
 
 def bind(record: bytes, bound: Mapping[str, str]) -> bytes:
     """The record with the version of its rule, where that is known and the record does not say it."""
     found = unbound(record)
-    if found is None or found[0] not in bound:
+    if found is None or found not in bound:
         return record
     document = orjson.loads(record)
-    document["value"]["digest"] = bound[found[0]]
+    document["value"]["digest"] = bound[found]
     return orjson.dumps(document)
 
 

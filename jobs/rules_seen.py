@@ -34,10 +34,13 @@ class RulesNote:
         for line in lines:
             told = engine.offer_config([replace(line, data=bind(line.data, self._bound))])
             notices += told
-            found = unbound(line.data)
-            detail = told[0]["detail"]
-            if found is not None and told[0]["kind"] == "config_applied" and isinstance(detail, dict):
-                self._bound[found[0]] = str(detail["digest"])
+            # A record may be told of by nothing at all: only one that sets a mode is looked at.
+            if (found := unbound(line.data)) is None:
+                continue
+            for document in told:
+                detail = document["detail"]
+                if document["kind"] == "config_applied" and isinstance(detail, dict):
+                    self._bound[found] = str(detail["digest"])
         return notices
 
     def write(self, engine: Engine, timeline: str) -> None:
