@@ -188,7 +188,7 @@ def _savepoint(named: str, jobmanager: str) -> str:
 
 def _flink_run(jobmanager: str, options: list[str], arguments: list[str]) -> str:
     """Runs the job's script by Flink's own client, and returns the job's id."""
-    from integration.flink.settings import flink_home, python_path
+    from integration.flink.settings import QUICK_START, flink_home, python_path
     from integration.java import find_java
 
     home = flink_home()
@@ -198,6 +198,7 @@ def _flink_run(jobmanager: str, options: list[str], arguments: list[str]) -> str
             "FLINK_HOME": str(home),
             "FLINK_LOG_DIR": logs,
             "PYTHONPATH": python_path(),
+            "JVM_ARGS": f"{QUICK_START} {os.environ.get('JVM_ARGS', '')}",
         }
         command = [str(home / "bin" / "flink"), "run", "-d", "-m", jobmanager, *options]
         command += ["-pyclientexec", sys.executable, "-py", str(_SCRIPT), *arguments]

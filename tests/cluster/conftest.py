@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from integration.flink.cluster import Cluster, start_cluster
+from integration.flink.settings import QUICK_START
 from integration.jars import Jars, resolve_jars
 from integration.kafka.broker import Broker, start_broker
 
@@ -36,8 +37,13 @@ def stop_broker(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def flink(jars: Jars, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A real cluster of two TaskManagers. A test that ends one starts another before it is over."""
-    settings = {"metrics.fetcher.update-interval": "1000"}
+    """A real cluster of two TaskManagers. A test that ends one starts another before it is over.
+
+    Its jobs live for seconds, so the second compiler of their JVMs would take more time than it saves."""
+    settings = {
+        "metrics.fetcher.update-interval": "1000",
+        "env.java.opts.taskmanager": f"-XX:+ExitOnOutOfMemoryError {QUICK_START}",
+    }
     made = start_cluster(tmp_path_factory.mktemp("flink"), jars, taskmanagers=2, settings=settings)
     yield made
     made.stop()

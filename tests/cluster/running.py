@@ -22,6 +22,7 @@ from integration.jars import Jars
 from integration.kafka.broker import Broker
 from integration.kafka.client import producer, reader
 from integration.kafka.topics import create_topics
+from integration.processes import tail_of
 from jobs.engine import Engine
 from jobs.entity_lists import EntityLists, read_lists
 from jobs.flink_job.list_feed import read_batch
@@ -138,11 +139,12 @@ class Running:
 
     def written(self, count: int, seconds: float = 90) -> Written:
         """What is committed when there are at least `count` documents, and a little later, so that what is too much
-        is seen as well."""
+        is seen as well. Or what there is when none has come for so many seconds."""
         found = Written()
-        deadline = time.monotonic() + seconds
+        last = time.monotonic()
         names = {f"{self.prefix}.{topic}": topic for topic in (*DATA, "status")}
-        for record in tail(self.broker, list(names), lambda: found.count >= count or time.monotonic() > deadline):
+        for record in tail(self.broker, list(names), lambda: found.count >= count or time.monotonic() > last + seconds):
+            last = time.monotonic()
             topic, document = names[record.topic], orjson.loads(record.value)
             if topic == "status":
                 found.status.append(document)
@@ -153,19 +155,23 @@ class Running:
             found.documents[topic][ident] = document
         return found
 
-    def statuses(self, kind: str, of: int, seconds: float = 60, each: int = 1) -> list[Json]:
-        """Status records of a kind, when all of `of` subtasks have written `each` of them."""
+    def statuses(self, kind: str, of: int, seconds: float = 120, each: int = 1) -> list[Json]:
+        """Status records of a kind, as soon as all of `of` subtasks have written `each` of them."""
         found: list[Json] = []
         deadline = time.monotonic() + seconds
 
-        def enough() -> bool:
+        def told_by_all() -> bool:
             told = Counter(d["subtask"] for d in found)
-            return (len(told) >= of and min(told.values()) >= each) or time.monotonic() > deadline
+            return len(told) >= of and min(told.values()) >= each
+
+        def enough() -> bool:
+            return told_by_all() or time.monotonic() > deadline
 
         for record in tail(self.broker, [f"{self.prefix}.status"], enough, quiet=1):
             document = orjson.loads(record.value)
             if document["kind"] == kind:
                 found.append(document)
+        assert told_by_all(), f"{kind} of {of} subtasks, {each} each: {len(found)} found; {self.situation()}"
         return found
 
     @property
@@ -186,6 +192,28 @@ class Running:
                 pass  # a JobManager on its way up
             assert time.monotonic() < deadline, self.failures()
             time.sleep(0.2)
+
+    def wait_running(self, seconds: float = 300) -> None:
+        """Returns when all tasks run: on a busy machine the first job of a new TaskManager takes more than a minute for
+        that, which is not to be taken from what a test waits for later."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                if all(v["status"] == "RUNNING" for v in self.flink.get(f"/jobs/{self.job}")["vertices"]):
+                    return
+            except ClusterError:
+                pass  # a JobManager that has no time to answer
+            assert time.monotonic() < deadline, self.situation()
+            time.sleep(0.2)
+
+    def situation(self) -> str:
+        """Where the job and its cluster stand, for the message of an assertion."""
+        job, overview = self.flink.get(f"/jobs/{self.job}"), self.flink.get("/overview")
+        tasks = {v["name"][:40]: v["status"] for v in job["vertices"]}
+        alive = [process.alive for process in self.flink.taskmanagers]
+        there = f"{overview['taskmanagers']} TaskManagers ({alive}), {overview['slots-available']} slots free"
+        done = self.flink.get(f"/jobs/{self.job}/checkpoints")["counts"]
+        return f"job {job['state']}, {tasks}; {there}; checkpoints {done}; failures {self.failures()}"
 
     def submit(self, *options: str, savepoint: str | None = None) -> None:
         """Starts the job."""
@@ -243,7 +271,10 @@ def compare(job: Running, emit: Emit = "hits") -> Written:
     found = job.written(sum(map(len, expected.values())), seconds=150)
     for topic, wanted in expected.items():
         missing, surplus = wanted.keys() - found.documents[topic], found.documents[topic].keys() - wanted
-        assert (len(missing), len(surplus)) == (0, 0), f"{topic}: {len(wanted)} expected, {job.failures()}"
+        assert not missing and not surplus, (
+            f"{topic}: {len(missing)} of {len(wanted)} are missing, {len(surplus)} too much, first {[*missing, *surplus][:2]}; "
+            f"{Counter({name: len(documents) for name, documents in found.documents.items()})}; {job.situation()}"
+        )
         different = [i for i, document in wanted.items() if document != found.documents[topic][i]]
         assert not different, (wanted[different[0]], found.documents[topic][different[0]])
     assert found.twice == []
@@ -271,17 +302,21 @@ def running(
     made = Running(flink, broker, prefix, policy, timeline, jars)
     made.submit(*options)
     try:
+        made.wait_running()
         yield made
     finally:
         made.cancel()
 
 
 def forget_dead(flink: Cluster, seconds: float = 60) -> None:
-    """Waits until the cluster has noticed which TaskManagers earlier tests ended: a job sent to one would start twice."""
+    """Waits until the cluster has noticed which TaskManagers earlier tests ended: a job sent to one would start twice.
+    And says so when one has ended by itself."""
     deadline = time.monotonic() + seconds
-    alive = sum(process.alive for process in flink.taskmanagers)
-    while flink.get("/overview")["taskmanagers"] != alive:
-        assert time.monotonic() < deadline
+    logs = [file for file in (flink.folder / "log").iterdir() if file.suffix in (".log", ".out")]
+    ends = {file.name: tail_of(file) for file in logs if "taskmanager" in file.name}
+    assert all(process.alive for process in flink.taskmanagers), f"a TaskManager is dead: {ends}"
+    while (known := flink.get("/overview")["taskmanagers"]) != len(flink.taskmanagers):
+        assert time.monotonic() < deadline, f"the cluster knows {known} TaskManagers: {ends}"
         time.sleep(0.2)
 
 
