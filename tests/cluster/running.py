@@ -143,7 +143,11 @@ class Running:
         found = Written()
         last = time.monotonic()
         names = {f"{self.prefix}.{topic}": topic for topic in (*DATA, "status")}
-        for record in tail(self.broker, list(names), lambda: found.count >= count or time.monotonic() > last + seconds):
+
+        def enough() -> bool:
+            return found.count >= count or time.monotonic() > last + seconds
+
+        for record in tail(self.broker, list(names), enough):
             last = time.monotonic()
             topic, document = names[record.topic], orjson.loads(record.value)
             if topic == "status":
