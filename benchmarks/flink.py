@@ -42,7 +42,7 @@ from integration.jars import resolve_jars
 from integration.kafka.broker import Broker, start_broker
 from integration.kafka.client import producer, reader
 from integration.kafka.topics import create_topics
-from schemas.cloudevents import parse_iso
+from schemas.times import parse_iso
 
 HERE = Path(__file__).resolve().parent
 MARKS = {

@@ -47,8 +47,8 @@ from integration.kafka.client import producer, reader
 from integration.kafka.topics import create_topics
 from models.importing import Wanted, imported
 from models.registry import Registry
-from schemas.cloudevents import parse_iso
 from schemas.manifest import ModelInput
+from schemas.times import parse_iso
 
 HERE = Path(__file__).resolve().parent
 WEIGHT = 0.004

@@ -14,12 +14,13 @@ import orjson
 
 from integration.config_log import ConfigLine
 from operators.hashing import hash_bytes
+from schemas.mendable import MendableError
 
 _LONGEST_FIRST = 1 << 20
 """Bytes of a first line that are looked at: a policy record may be long."""
 
 
-class ConfigFileError(Exception):
+class ConfigFileError(MendableError):
     """The config file cannot be read or written; the text says why and what to do."""
 
 

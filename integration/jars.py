@@ -15,13 +15,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.mendable import MendableError
+
 POM = Path(__file__).with_name("pom.xml")
 SUMS = Path(__file__).with_name("jars.sha256")
 _CONNECTOR = "flink-sql-connector-kafka-"
 _TIMEOUT_S = 900
 
 
-class JarsError(Exception):
+class JarsError(MendableError):
     """The jars cannot be had or are not what was pinned; the text says why and what to do."""
 
 

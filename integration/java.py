@@ -7,11 +7,13 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.mendable import MendableError
+
 SUPPORTED = (17, 21)
 """Flink 2.3 takes 11, 17 and 21, Kafka 4 takes 17 and later: these are what both take."""
 
 
-class JavaError(Exception):
+class JavaError(MendableError):
     """No Java that will do; the text says what was found and what to install."""
 
 

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from schemas.mendable import MendableError
 
-class ListFileError(Exception):
+
+class ListFileError(MendableError):
     """A list file cannot be read; the text says why and what to do."""
 
 

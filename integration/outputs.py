@@ -6,10 +6,12 @@ from pathlib import Path
 
 import orjson
 
+from schemas.mendable import MendableError
+
 TOPICS = ("verdicts", "verdicts.shadow", "enforcement", "enforcement.shadow", "deadletter", "status")
 
 
-class OutputError(Exception):
+class OutputError(MendableError):
     """An output file cannot be written or does not fit the state; the text says why and what to do."""
 
 

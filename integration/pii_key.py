@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from schemas.mendable import MendableError
+
 VARIABLE = "WATCHGATE_PII_KEY"
 FILE_VARIABLE = "WATCHGATE_PII_KEY_FILE"
 _LONGEST = 64
 """Bytes: the longest key that BLAKE2b takes."""
 
 
-class PiiKeyError(Exception):
+class PiiKeyError(MendableError):
     """The key cannot be had; the text says why and what to do."""
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, ReadOptions, WriteBatch, WriteOptions
 
 from operators.store import Changes
+from schemas.mendable import MendableError
 
 _DOCUMENTS = "documents"
 _BLOCK_CACHE_BYTES = 32 << 20
 _WRITE_BUFFER_BYTES = 32 << 20
 
 
-class StateError(Exception):
+class StateError(MendableError):
     """The state folder cannot be used; the text says why and what to do."""
 
 

@@ -18,13 +18,14 @@ from integration.outputs import FileOutputs
 from jobs.pending import DOCUMENT, Pending, encode, pending_of
 from operators.documents import Json, status
 from operators.store import Changes, State
+from schemas.mendable import MendableError
 
 Job = dict[str, Any]
 """The state's document `job`: positions by input, and `outputs`, by target what was committed there."""
 Offsets = Mapping[tuple[str, int], int]
 
 
-class CheckpointError(Exception):
+class CheckpointError(MendableError):
     """State and outputs do not belong together; the text says why and what to do."""
 
 

@@ -22,6 +22,7 @@ from jobs.policies import Policies
 from jobs.report import summary_text
 from jobs.simulation import Simulation
 from operators.plan import Program
+from schemas.mendable import MendableError
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 _MARK = ".watchgate-demo"
@@ -29,7 +30,7 @@ _MARK = ".watchgate-demo"
 Report = Callable[[Progress], None]
 
 
-class DemoError(Exception):
+class DemoError(MendableError):
     """The demo cannot run; the text says why and what to do."""
 
 

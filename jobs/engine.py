@@ -42,6 +42,7 @@ from operators.stamp import Stamped, stamp
 from operators.store import Changes as StateChanges
 from operators.store import State
 from operators.timeline import Timeline, TimelineError
+from schemas.mendable import MendableError
 
 Document = dict[str, object]
 
@@ -49,7 +50,7 @@ FORMAT = 2
 """Of everything in a state. A newer one is refused; an older one is migrated here."""
 
 
-class EngineError(Exception):
+class EngineError(MendableError):
     """The state does not fit the policy; the text says why and what to do."""
 
 

@@ -15,9 +15,10 @@ from operators.plan import ModelPlan, Program, RulePlan
 from operators.score_documents import explained
 from operators.scoring import Scorers
 from operators.stamp import Stamped, of_types
+from schemas.mendable import MendableError
 
 
-class NotJudgedError(Exception):
+class NotJudgedError(MendableError):
     """There is nothing to explain; the text says why."""
 
 

@@ -13,22 +13,19 @@ from collections.abc import Sequence
 from pyflink.datastream import StreamExecutionEnvironment
 
 from integration.flink.rest import TIMELINE
-from integration.jars import JarsError, resolve_jars
-from integration.kafka.client import KafkaError
-from integration.kafka.properties import PropertiesError, load_client_properties
+from integration.jars import resolve_jars
+from integration.kafka.properties import load_client_properties
 from integration.kafka.topics import topic_name
-from integration.list_files import ListFileError
-from integration.pii_key import PiiKeyError, read_pii_key
+from integration.pii_key import read_pii_key
 from jobs.flink_job.arguments import Arguments, parse_arguments
 from jobs.flink_job.facts import JobFacts
-from jobs.flink_job.fitness import UnfitError, check_job_topics, check_settings, transaction_timeout_ms
+from jobs.flink_job.fitness import check_job_topics, check_settings, transaction_timeout_ms
 from jobs.flink_job.lists import read_members
 from jobs.flink_job.programs import Programs
 from jobs.flink_job.settings import configure, connector_in_lib, settings_of
 from jobs.flink_job.tables import AT_LEAST_ONCE, Start, exactly_once
 from jobs.flink_job.topology import build
-from operators.scoring import ModelError
-from schemas.policy_file import PolicyError
+from schemas.mendable import MendableError
 
 _NO_KEY = (
     "warning: WATCHGATE_PII_KEY_FILE is not set, so this job hashes `pii: hash` fields under a key of its own: the hashes of "
@@ -81,18 +78,9 @@ def main(arguments: Sequence[str]) -> None:
     """Submits, or says in a sentence why not and ends with status 1."""
     try:
         submit(parse_arguments(arguments))
-    except PolicyError as error:
-        sys.exit(error.render())
-    except (
-        JarsError,
-        KafkaError,
-        ListFileError,
-        ModelError,
-        OSError,
-        PiiKeyError,
-        PropertiesError,
-        UnfitError,
-    ) as error:
+    except MendableError as error:
+        sys.exit(error.told())
+    except OSError as error:
         sys.exit(f"error: {error}")
 
 

@@ -14,8 +14,8 @@ from integration.sources import Chunk, SourceError, open_source
 from models.learners import TrainingError
 from operators.batch import DeadRecord
 from operators.decode import Decoder, Sources, decode_records, decode_table
-from schemas.cloudevents import iso
 from schemas.policy import Policy
+from schemas.times import iso
 
 _AT_ONCE = 16_384
 _RECORD = {

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from jobs.embedded import EmbeddedJob
 from operators.ages import NEVER
+from schemas.mendable import MendableError
 
 PREFIX = "watchgate_"
 _COUNTS = {
@@ -113,7 +114,7 @@ class JobMetrics(Collector):
         )
 
 
-class MetricsError(Exception):
+class MetricsError(MendableError):
     """Metrics cannot be served; the text says why and what to do."""
 
 

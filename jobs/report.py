@@ -11,8 +11,8 @@ from jobs.job_plan import Summary
 from jobs.labels import Measured
 from jobs.wilson import wilson
 from operators.plan import Program
-from schemas.cloudevents import iso
 from schemas.counted import counted
+from schemas.times import iso
 
 
 def summary_text(

@@ -9,7 +9,7 @@ import structlog
 from integration.config_log import ConfigLine
 from integration.config_seen import Seen, SeenRule, bind, read_seen, unbound, write_seen
 from jobs.engine import Document, Engine
-from schemas.cloudevents import iso
+from schemas.times import iso
 
 log = structlog.get_logger("watchgate")
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.manifest import Baseline, Linear, ModelOutput
+from schemas.mendable import MendableError
 
 Matrix = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
@@ -21,7 +22,7 @@ OPSETS = {"": 17, "ai.onnx.ml": 3}
 _SEED = 17
 
 
-class TrainingError(Exception):
+class TrainingError(MendableError):
     """No model can be trained; the text says why and what to do."""
 
 

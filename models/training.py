@@ -19,7 +19,6 @@ from models.text_encoding import encoding
 from models.text_fit import TextFit, fit_text
 from models.text_graph import OUTPUT, export_text
 from models.text_ngrams import ngrams
-from schemas.cloudevents import iso
 from schemas.manifest import (
     Calibration,
     Golden,
@@ -30,6 +29,7 @@ from schemas.manifest import (
     ModelOutput,
     TrainingWindow,
 )
+from schemas.times import iso
 
 PARITY = 1e-5
 """How far the exported model may be from the library's."""

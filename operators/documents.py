@@ -11,7 +11,8 @@ from hashlib import blake2b, sha256
 
 from operators.batch import DeadRecord, Hit, Origin
 from operators.plan import FeaturePlan, Program, RatioPlan, RulePlan
-from schemas.cloudevents import ce_id, iso
+from schemas.cloudevents import ce_id
+from schemas.times import iso
 
 Json = dict[str, object]
 

@@ -12,12 +12,13 @@ import numpy.typing as npt
 import polars as pl
 
 from schemas.manifest import Manifest
+from schemas.mendable import MendableError
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-class ModelError(Exception):
+class ModelError(MendableError):
     """A version that cannot be had; the text says which, why and what to do."""
 
 

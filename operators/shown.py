@@ -10,7 +10,7 @@ import polars as pl
 from operators.documents import Json, error_text, keyed_hash
 from operators.keys import key_bytes, key_text
 from operators.plan import FeaturePlan, Program, RatioPlan
-from schemas.cloudevents import iso
+from schemas.times import iso
 
 _WHOLE = ("count", "distinct", "first_seen")
 

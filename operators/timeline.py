@@ -20,8 +20,8 @@ from operators.config_records import Choose, RefusedError, Setting, check, descr
 from operators.documents import Json, status
 from operators.passed import Passed
 from operators.plan import Program
-from schemas.cloudevents import iso
 from schemas.config import ConfigError, ConfigRecord, parse_config
+from schemas.times import iso
 
 FORMAT = 1
 BEGUN = 16

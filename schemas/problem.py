@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from schemas.mendable import MendableError
+
 Path = tuple[str | int, ...]
 
 _WIDE = 100
@@ -59,7 +61,7 @@ class NamedText:
     text: str = ""
 
 
-class PolicyError(ValueError):
+class PolicyError(MendableError, ValueError):
     """A policy that cannot be used, with everything that is wrong with it, in the order of the text."""
 
     def __init__(self, problems: Iterable[Problem], source: Source) -> None:
@@ -74,6 +76,9 @@ class PolicyError(ValueError):
     def brief(self) -> str:
         """All problems in one line, for records and logs."""
         return "; ".join(problem.brief() for problem in self.problems)
+
+    def told(self) -> str:
+        return self.render()
 
     def render(self) -> str:
         """Every problem as `file:line:col: message`, its source line, a caret line and the hint."""

@@ -5,10 +5,10 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, PlainSerializer, ValidationError, WithJsonSchema
 
-from schemas.cloudevents import iso, parse_iso
 from schemas.complaints import complaints, without_echoes
 from schemas.document import Document
 from schemas.problem import BadValueError, Path, kind_of, printable, show
+from schemas.times import iso, parse_iso
 
 MAX_BYTES = 4 << 20
 """A longer record is refused."""

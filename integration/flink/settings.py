@@ -13,6 +13,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from integration.java import Java
+from schemas.mendable import MendableError
 
 QUICK_START = "-XX:TieredStopAtLevel=1"
 """The option of a JVM that shall be up soon rather than fast later."""
@@ -25,7 +26,7 @@ logger.rebootstrap.level = WARN
 """
 
 
-class ClusterError(Exception):
+class ClusterError(MendableError):
     """The cluster does not start or is not there; the text says why and what to do."""
 
 

@@ -18,6 +18,7 @@ from integration.jars import Jars
 from integration.java import Java, find_java
 from integration.kafka.client import answers
 from integration.processes import Started, free_ports, port_is_free, start, tail_of
+from schemas.mendable import MendableError
 
 _STATE = "broker.json"
 _READY_S = 90
@@ -37,7 +38,7 @@ logger.config.level = WARN
 """
 
 
-class BrokerError(Exception):
+class BrokerError(MendableError):
     """The broker does not start or is not there; the text says why and what to do."""
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from integration.kafka.properties import ClientProperties
+from schemas.mendable import MendableError
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -17,7 +18,7 @@ _BOOTSTRAP_MS = 6_000
 _Client = TypeVar("_Client")
 
 
-class KafkaError(Exception):
+class KafkaError(MendableError):
     """Kafka cannot be reached or refused; the text says which broker, why and what to do."""
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from schemas.cloudevents import TYPES, ce_id, iso, source_of
+from schemas.cloudevents import TYPES, ce_id, source_of
+from schemas.times import iso
 
 Json = Mapping[str, Any]
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from integration.kafka.java_properties import parse_login, parse_properties
+from schemas.mendable import MendableError
 from schemas.problem import did_you_mean
 
 _SHADED = "org.apache.flink.kafka.shaded."
@@ -89,7 +90,7 @@ _PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _SECRET_WORDS = ("password", "secret", "jaas", "keystore.key", "token")
 
 
-class PropertiesError(Exception):
+class PropertiesError(MendableError):
     """The file or one of its settings cannot be used; the text never shows a value."""
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from operators.batch import DeadRecord
 from operators.decode_tables import json_of_rows
+from schemas.mendable import MendableError
 
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
@@ -17,7 +18,7 @@ TimeOf = Callable[["Chunk"], Indices]
 """Event times (int64[n] milliseconds) of a chunk's records, the least int64 for a record without one."""
 
 
-class SourceError(Exception):
+class SourceError(MendableError):
     """An input that cannot be read: what, where, and what to do about it."""
 
 

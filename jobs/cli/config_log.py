@@ -22,9 +22,9 @@ from integration.kafka.topics import CONFIG, OUTPUTS
 from jobs.cli.shared import CommandError, parse_time
 from jobs.policies import Policies
 from operators.plan import Program
-from schemas.cloudevents import iso
 from schemas.config import ConfigError, parse_config
 from schemas.duration import parse_duration
+from schemas.times import iso
 
 WAIT_S = 30.0
 

@@ -8,7 +8,7 @@ import typer
 from integration.logs import configure_logs
 from jobs import demo
 from jobs.cli.progress import show_progress
-from jobs.cli.shared import CommandError, mendable
+from jobs.cli.shared import mendable
 
 EXAMPLE = "Example: `watchgate demo`"
 
@@ -21,14 +21,11 @@ def command(
     """Judge real comments with rules and with a model trained on the spot, and a seeded login attack; show what each caught."""
     configure_logs("warning")
     with mendable():
-        try:
-            demo.prepare(output)
-            for make in (demo.comments, demo.classifier, demo.logins):
-                act = make(output)
-                print(f"\n{act.title}\n")
-                with show_progress() as report:
-                    _, text = demo.play(act, report)
-                print(text)
-        except demo.DemoError as error:
-            raise CommandError(f"error: {error}") from None
+        demo.prepare(output)
+        for make in (demo.comments, demo.classifier, demo.logins):
+            act = make(output)
+            print(f"\n{act.title}\n")
+            with show_progress() as report:
+                _, text = demo.play(act, report)
+            print(text)
     print(f"\nEverything that was written is in {output}: start with {output / 'comments' / 'verdicts.jsonl'}.")

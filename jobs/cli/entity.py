@@ -7,13 +7,14 @@ import orjson
 import typer
 
 from integration.rocks_state import RocksState
-from jobs.cli.shared import CommandError, compile_document, mendable
+from jobs.cli.programs import compile_document
+from jobs.cli.shared import CommandError, mendable
 from operators.cooldowns import cooldown_key, read_row
 from operators.keys import bytes_of
 from operators.layout import Layout
 from operators.observe import KindObserver
-from schemas.cloudevents import iso
 from schemas.problem import did_you_mean
+from schemas.times import iso
 
 app = typer.Typer(help="Look at what is known about an entity.", no_args_is_help=True)
 

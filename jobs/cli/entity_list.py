@@ -15,11 +15,11 @@ from integration.kafka.address import KafkaPlace, is_kafka, kafka_place
 from integration.kafka.member_topic import follow_members, write_members
 from integration.kafka.properties import ClientProperties
 from integration.list_files import read_list
-from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
+from jobs.cli.kafka_options import Properties, load_properties
 from jobs.cli.shared import CommandError, mendable, parse_time
-from schemas.cloudevents import iso
 from schemas.members import Member, MemberError, member_key, parse_member
 from schemas.problem import BadValueError, did_you_mean
+from schemas.times import iso
 from schemas.words import check_name
 
 app = typer.Typer(help="Put entities on lists and take them off, while jobs run.", no_args_is_help=True)
@@ -101,7 +101,7 @@ def show(
 ) -> None:
     """Show who is on a list by the lists topic, until when, by whom and why. Exit 1 if no one that was asked for is."""
     _checked(name)
-    with mendable(), kafka_errors():
+    with mendable():
         known = _members(lists, load_properties(client_properties))
     members = known.get(name, {})
     wanted = [entity for entity in (sorted(entities) if entities else sorted(members)) if entity in members]
@@ -150,7 +150,7 @@ def _write(
 ) -> tuple[list[str], dict[str, dict[str, Member]]]:
     """The entities that a record was written for, and who was on which list before."""
     _checked(name)
-    with mendable(), kafka_errors():
+    with mendable():
         given = [*(entities or ()), *(entity for (entity,) in (read_list(file, name, 1) if file else ()))]
         if not given:
             raise CommandError(f"error: who? Name entities, or a file of them with --file, for list {name}.")

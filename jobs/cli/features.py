@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import typer
 
 from integration.logs import configure_logs
+from jobs.cli.programs import compile_document, load_program
 from jobs.cli.progress import show_progress
-from jobs.cli.shared import CommandError, compile_document, load_program, mendable
+from jobs.cli.shared import CommandError, mendable
 from jobs.job_plan import Progress, input_bytes
 from jobs.label_feed import check_labels
 from jobs.report import labels_line

@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.kafka_options import kafka_errors
 from jobs.cli.local import folder_of
-from jobs.cli.shared import CommandError
+from jobs.cli.shared import CommandError, mendable
 
 JobManager = Annotated[
     str | None,
@@ -20,7 +19,7 @@ def address(jobmanager: str | None) -> str:
 
     if jobmanager:
         return jobmanager.removeprefix("http://").rstrip("/")
-    with kafka_errors():
+    with mendable():
         cluster = find_cluster(folder_of(None) / "flink")
     if cluster is None or not cluster.alive:
         raise CommandError("error: no cluster runs here: start one with `watchgate local up`, or name it: --jobmanager")

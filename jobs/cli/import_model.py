@@ -8,20 +8,20 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.shared import REGISTRY, CommandError, RegistryFolder, compile_document, load_program, mendable
+from jobs.cli.programs import compile_document, load_program
+from jobs.cli.shared import REGISTRY, CommandError, RegistryFolder, mendable
 from jobs.label_history import read_history
 from jobs.simulation import Simulation
 from jobs.training_set import TrainingSet, training_set
-from models.learners import TrainingError
 from models.registry import LARGEST_MODEL, Registry
 from operators.expressions import Type
 from operators.plan import Program
 from operators.program import without_rules
 from operators.program_models import definition
 from operators.scoring import ModelError
-from schemas.cloudevents import iso
 from schemas.manifest import ModelInput
 from schemas.problem import BadValueError, did_you_mean
+from schemas.times import iso
 from schemas.words import check_name
 
 EXAMPLE = "Example: `watchgate models import net.onnx --name fraud --inputs amount,night,spend_7d --policy shop.yaml`"
@@ -76,8 +76,6 @@ def command(
             found = _labelled(policy, program, order, calibrate, labels, target)
             if found is not None:
                 draft = calibration_set(draft, data, found.samples)
-        except TrainingError as error:
-            raise CommandError(f"error: {error}") from None
         except ValueError as error:  # a manifest's own complaint has several lines
             raise CommandError(f"error: {' '.join(str(error).split())[:300]}") from None
         manifest = Registry(registry).add(draft, data)

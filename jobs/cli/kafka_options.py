@@ -1,13 +1,11 @@
-"""The options and errors that the commands on Kafka share."""
+"""The options that the commands on Kafka share."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli.shared import CommandError
+from jobs.cli.shared import mendable
 
 if TYPE_CHECKING:
     from integration.kafka.properties import ClientProperties
@@ -22,25 +20,7 @@ Properties = Annotated[
 
 def load_properties(path: Path | None) -> "ClientProperties | None":
     """The settings of --client-properties. Raises CommandError."""
-    from integration.kafka.properties import PropertiesError, load_client_properties
+    from integration.kafka.properties import load_client_properties
 
-    try:
+    with mendable():
         return load_client_properties(path) if path else None
-    except PropertiesError as error:
-        raise CommandError(f"error: {error}") from None
-
-
-@contextmanager
-def kafka_errors() -> Iterator[None]:
-    """Turns the errors of Kafka, Flink and their jars that a person can mend into a text without a traceback."""
-    from integration.flink.settings import ClusterError
-    from integration.jars import JarsError
-    from integration.java import JavaError
-    from integration.kafka.broker import BrokerError
-    from integration.kafka.client import KafkaError
-    from integration.kafka.properties import PropertiesError
-
-    try:
-        yield
-    except (BrokerError, ClusterError, JarsError, JavaError, KafkaError, PropertiesError) as error:
-        raise CommandError(f"error: {error}") from None

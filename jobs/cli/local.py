@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli.kafka_options import kafka_errors
-from jobs.cli.shared import CommandError
+from jobs.cli.shared import CommandError, mendable
 
 if TYPE_CHECKING:
     from integration.flink.cluster import Cluster
@@ -47,7 +46,7 @@ def up(
     from integration.kafka.broker import start_broker
 
     where = folder_of(folder)
-    with kafka_errors():
+    with mendable():
         jars = resolve_jars()
         broker = start_broker(where / "kafka", jars, port=kafka_port)
         cluster = start_cluster(where / "flink", jars, taskmanagers=taskmanagers, rest_port=rest_port)
@@ -85,7 +84,7 @@ def _found(where: Path) -> "tuple[Broker | None, Cluster | None]":
     from integration.flink.cluster import find_cluster
     from integration.kafka.broker import find_broker
 
-    with kafka_errors():
+    with mendable():
         return find_broker(where / "kafka"), find_cluster(where / "flink")
 
 

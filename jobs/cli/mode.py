@@ -16,17 +16,17 @@ from integration.config_seen import Seen, bind, read_seen
 from integration.kafka.address import is_kafka, kafka_place
 from integration.kafka.properties import ClientProperties
 from jobs.cli.config_log import append, ask, effective, open_log, prepared, published
-from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
+from jobs.cli.kafka_options import Properties, load_properties
 from jobs.cli.shadow import shadow_lines
 from jobs.cli.shared import CommandError, RegistryOption, mendable, parse_time
 from jobs.policies import Policies
 from operators.modes import standing
 from operators.plan import Program
 from operators.timeline import Timeline
-from schemas.cloudevents import iso
 from schemas.config import ConfigError, parse_config
 from schemas.counted import counted
 from schemas.problem import did_you_mean
+from schemas.times import iso
 
 app = typer.Typer(help="Set and list the modes of rules.", no_args_is_help=True)
 
@@ -81,7 +81,7 @@ def set_command(
         raise CommandError("error: --reason is empty. Say why, for whoever reads the log after an incident.")
     start = effective(effective_at, in_)
     properties = load_properties(client_properties)
-    with mendable(), kafka_errors():
+    with mendable():
         known = _rules(config, properties, registry) if policy is None else _of_policy(policy, registry)
     value: dict[str, object]
     if rule == "*":
@@ -101,10 +101,10 @@ def set_command(
     }
     prepared(record)  # before anybody is asked
     if mode == "clear" or mode.startswith("live"):
-        with mendable(), kafka_errors():
+        with mendable():
             _show_shadow(rule, config, known, properties)
         ask(f"{'clear the panic switch' if rule == '*' else f'set {rule} to {mode}'}?", yes)
-    with mendable(), kafka_errors():
+    with mendable():
         done = append(config, record, start, properties, wait)
     what = (
         {"shadow": "every rule is held in shadow", "clear": "the panic switch is cleared"}[mode]
@@ -204,7 +204,7 @@ def list_command(
 ) -> None:
     """Show the mode of each rule, who set it and why."""
     moment = None if at is None else parse_time(at)
-    with mendable(), kafka_errors():
+    with mendable():
         policies = Policies.over(registry)
         program = policies.load(policy)
         source = open_log(config, load_properties(client_properties)) if config else None

@@ -13,15 +13,15 @@ from rich.table import Table
 
 from jobs.cli import import_model
 from jobs.cli.config_log import append, effective
-from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
+from jobs.cli.kafka_options import Properties, load_properties
 from jobs.cli.shared import REGISTRY, CommandError, RegistryFolder, mendable
 from jobs.wilson import wilson
 from models.inspection import inspect
 from models.registry import Registry, RegistryError, parse_reference
 from operators.operating_points import POINTS, UnreachableError, operating_point, point_name
 from operators.scoring import ModelError
-from schemas.cloudevents import iso
 from schemas.manifest import Manifest, ModelInput, Point
+from schemas.times import iso
 
 app = typer.Typer(help="List, show, check, publish and import models.", no_args_is_help=True)
 
@@ -161,7 +161,7 @@ def publish(
         raise CommandError("error: --reason is empty. Say why, for whoever reads the log after an incident.")
     start = effective(effective_at, in_)
     properties = load_properties(client_properties)
-    with mendable(), kafka_errors():
+    with mendable():
         name, version = parse_reference(model)
         why = next(iter(_verified(Registry(registry), [(name, version)])))[1]
         if why is not None:

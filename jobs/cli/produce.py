@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from integration.logs import configure_logs
-from jobs.cli.kafka_options import Kafka, Properties, kafka_errors, load_properties
+from jobs.cli.kafka_options import Kafka, Properties, load_properties
 from jobs.cli.shared import CommandError, mendable
 from schemas.counted import counted
 
@@ -47,7 +47,7 @@ def command(
     configure_logs("warning")
     properties = load_properties(client_properties)
     began = time.monotonic()
-    with mendable(), kafka_errors():
+    with mendable():
         opened = open_source(source)
         _check_topic(kafka, topic, properties)
         with producer(kafka, properties, linger_ms=5, batch_size=262_144) as client:

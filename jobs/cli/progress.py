@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 from rich.progress_bar import ProgressBar
 
 from jobs.job_plan import Progress
-from schemas.cloudevents import iso
+from schemas.times import iso
 
 _LOG_EVERY_S = 10.0
 _DRAW_EVERY_S = 0.1

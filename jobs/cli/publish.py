@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from jobs.cli.config_log import append, ask, effective, published
-from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
+from jobs.cli.kafka_options import Properties, load_properties
 from jobs.cli.policy_changes import policy_changes
 from jobs.cli.shared import CommandError, RegistryOption, mendable
 from jobs.policies import Policies
 from operators.config_records import RefusedError, fits
 from operators.plan import Program
-from schemas.cloudevents import iso
+from schemas.times import iso
 
 EXAMPLE = "Example: `watchgate publish policy.yaml --config kafka://127.0.0.1:9092/shop.config --reason 'copied_text counts links' --wait`"
 
@@ -47,7 +47,7 @@ def command(
         raise CommandError("error: --reason is empty. Say why, for whoever reads the log after an incident.")
     start = effective(effective_at, in_)
     properties = load_properties(client_properties)
-    with mendable(), kafka_errors():
+    with mendable():
         policies = Policies.over(registry)
         program = policies.load(policy)
         policies.require(program)
@@ -67,7 +67,7 @@ def command(
         "reason": reason.strip(),
         "at": iso(int(datetime.now(UTC).timestamp() * 1000)),
     }
-    with mendable(), kafka_errors():
+    with mendable():
         done = append(config, record, start, properties, wait)
     print(f"policy {program.name} {program.digest} is published {done.when}; recorded in {config}")
     print("".join(f"{answer}\n" for answer in done.answers), end="")

@@ -9,9 +9,10 @@ import typer
 from integration.logs import configure_logs
 from integration.sources import SourceError
 from jobs.cli.policy_changes import policy_changes
-from jobs.cli.shared import CommandError, RegistryOption, load_program, mendable
+from jobs.cli.programs import load_program
+from jobs.cli.shared import CommandError, RegistryOption, mendable
 from jobs.engine import EngineError
-from jobs.explaining import NotJudgedError, explain_event, sentence
+from jobs.explaining import explain_event, sentence
 from jobs.label_feed import check_labels
 from jobs.policies import Policies
 from jobs.policy_files import file_problems
@@ -148,10 +149,7 @@ def explain(
             scorers=policies.scorers,
             choose=policies.choose,
         )
-        try:
-            explained = explain_event(simulation, rule, event)
-        except NotJudgedError as error:
-            raise CommandError(f"error: {error}") from None
+        explained = explain_event(simulation, rule, event)
     print(sentence(explained))
     print()
     for term in explained.explanation.terms:

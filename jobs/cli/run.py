@@ -16,7 +16,7 @@ from integration.kafka.address import is_kafka, kafka_place
 from integration.kafka.inputs import refuse_own_topics
 from integration.logs import configure_logs
 from integration.pii_key import read_pii_key
-from jobs.cli.kafka_options import Properties, kafka_errors, load_properties
+from jobs.cli.kafka_options import Properties, load_properties
 from jobs.cli.progress import show_progress
 from jobs.cli.shared import CommandError, RegistryOption, mendable, parse_size
 from jobs.embedded import EmbeddedJob
@@ -102,7 +102,7 @@ def command(
         interval = parse_duration(checkpoint_interval)
     except ValueError as error:
         raise CommandError(f"error: --checkpoint-interval: {error}") from None
-    with kafka_errors():
+    with mendable():
         in_topics = is_kafka(output)
         if in_topics and is_kafka(input):
             refuse_own_topics(kafka_place(output, "PREFIX").name, [kafka_place(input, "TOPIC").name])
@@ -113,7 +113,7 @@ def command(
             f"error: {output} is the folder of the input, so what is written there would be read as events. Name another folder with --output."
         )
     configure_logs()
-    with mendable(), kafka_errors():
+    with mendable():
         secret = read_pii_key(os.environ)
         policies = Policies.over(registry)
         program = policies.load(policy)

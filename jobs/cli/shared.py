@@ -1,4 +1,5 @@
-"""What several commands need: loading a policy, errors that a person can mend, times and sizes as people write them."""
+"""What several commands need: errors that a person can mend, times and sizes as people write them. Commands of a line or two
+start with it, so it takes long to import nothing."""
 
 import re
 from collections.abc import Iterator
@@ -8,20 +9,8 @@ from typing import Annotated
 
 import typer
 
-from integration.config_file import ConfigFileError
-from integration.list_files import ListFileError
-from integration.outputs import OutputError
-from integration.pii_key import PiiKeyError
-from integration.rocks_state import StateError
-from integration.sources import SourceError
-from jobs.checkpoints import CheckpointError
-from jobs.engine import EngineError
-from jobs.metrics import MetricsError
-from jobs.policies import Policies
-from operators.plan import Program
-from operators.scoring import ModelError
-from schemas.cloudevents import parse_iso
-from schemas.policy_file import PolicyError
+from schemas.mendable import MendableError
+from schemas.times import parse_iso
 
 RegistryOption = Annotated[
     Path | None,
@@ -48,31 +37,8 @@ def mendable() -> Iterator[None]:
     """Turns the errors that a person can mend into a text without a traceback."""
     try:
         yield
-    except PolicyError as error:
-        raise CommandError(error.render()) from None
-    except (
-        CheckpointError,
-        ConfigFileError,
-        EngineError,
-        ListFileError,
-        MetricsError,
-        ModelError,
-        OutputError,
-        PiiKeyError,
-        SourceError,
-        StateError,
-    ) as error:
-        raise CommandError(f"error: {error}") from None
-
-
-def load_program(path: Path) -> Program:
-    """The compiled policy of a file, without its models."""
-    return Policies().load(path)
-
-
-def compile_document(document: dict[str, object]) -> Program:
-    """The compiled policy of a config record, without its models."""
-    return Policies().of_document(document)
+    except MendableError as error:
+        raise CommandError(error.told()) from None
 
 
 def parse_size(text: str) -> int:

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,10 +15,12 @@ from integration.kafka.address import SCHEME
 from integration.kafka.topics import CONFIG, topic_name
 from jobs.cli.config_log import published
 from jobs.cli.flink_options import JobManager, address
-from jobs.cli.kafka_options import Kafka, Prefix, Properties, kafka_errors, load_properties
-from jobs.cli.shared import CommandError, RegistryOption, load_program, mendable
+from jobs.cli.kafka_options import Kafka, Prefix, Properties, load_properties
+from jobs.cli.programs import load_program
+from jobs.cli.shared import CommandError, RegistryOption, mendable
 from jobs.flink_job.arguments import DELIVERIES, start_at
 from jobs.flink_job.arguments import checkpoint_interval as interval_ms
+from jobs.flink_job.fitness import check_job_topics
 from jobs.policies import Policies
 from models.registry import Registry
 from operators.config_records import RefusedError, same_policy
@@ -74,8 +75,8 @@ def command(
     properties = load_properties(client_properties)
     api = FlinkApi(address(jobmanager))
     savepoint = ["-s", _savepoint(from_savepoint, api.address)] if from_savepoint else []
-    with kafka_errors():
-        timeline = _topics(kafka, prefix, events or (), properties)
+    with mendable():
+        timeline = check_job_topics(kafka, prefix, events or (), properties)
         _refuse_other_policy(kafka, prefix, program, properties)
         _refuse_cluster(api, parallelism, named, timeline)
     options = ["--policy", str(policy.absolute()), "--kafka", kafka, "--prefix", prefix, "--from", start]
@@ -90,23 +91,13 @@ def command(
         options += ["--lists", str(lists.absolute())]
     if registry:
         options += ["--registry", str(registry.absolute())]
-    with kafka_errors():
+    with mendable():
         job = _flink_run(api.address, savepoint, options)
         why = api.wait_started(job)
         if why:
             api.cancel(job)
             raise CommandError(f"error: {named} did not start, and was cancelled: {why}")
     print(f"{named} runs as job {job} at http://{api.address}")
-
-
-def _topics(kafka: str, prefix: str, events: Sequence[str], properties: "ClientProperties | None") -> str:
-    """The timeline's id of the job's topics. Raises CommandError where they are not as it needs them, KafkaError."""
-    from jobs.flink_job.fitness import UnfitError, check_job_topics
-
-    try:
-        return check_job_topics(kafka, prefix, events, properties)
-    except UnfitError as error:
-        raise CommandError(f"error: {error}") from None
 
 
 def _refuse_other_policy(kafka: str, prefix: str, program: Program, properties: "ClientProperties | None") -> None:

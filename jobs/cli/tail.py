@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from jobs.cli.kafka_options import Kafka, Prefix, Properties, kafka_errors, load_properties
-from jobs.cli.shared import CommandError
+from jobs.cli.kafka_options import Kafka, Prefix, Properties, load_properties
+from jobs.cli.shared import CommandError, mendable
 from schemas.cloudevents import TYPES
 from schemas.problem import did_you_mean
 
@@ -42,7 +42,7 @@ def command(
     properties = load_properties(client_properties)
     others: set[str] | None = set() if rule is not None else None
     try:
-        with kafka_errors():
+        with mendable():
             for value in follow(kafka, topic, prefix, properties):
                 if value is None:
                     if rule is not None and others is not None:

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli.kafka_options import Kafka, Prefix, Properties, kafka_errors, load_properties
-from jobs.cli.shared import CommandError
+from jobs.cli.kafka_options import Kafka, Prefix, Properties, load_properties
+from jobs.cli.shared import CommandError, mendable
 from schemas.counted import counted
 
 app = typer.Typer(help="Make and check the Kafka topics of a job.", no_args_is_help=True)
@@ -40,7 +40,7 @@ def create(
     from integration.kafka.topics import create_topics
 
     properties = load_properties(client_properties)
-    with kafka_errors():
+    with mendable():
         done = create_topics(kafka, prefix, partitions=partitions, replication=replication, properties=properties)
     for name in done.made:
         print(f"made   {name}")

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from integration.logs import configure_logs
-from jobs.cli.shared import CommandError, compile_document, load_program, mendable, parse_time
+from jobs.cli.programs import compile_document, load_program
+from jobs.cli.shared import CommandError, mendable, parse_time
 from jobs.label_history import read_history
 from jobs.simulation import Simulation
 from jobs.training_report import report_page
@@ -17,8 +18,8 @@ from models.learners import TrainingError
 from models.registry import Registry
 from models.training import Order, train
 from operators.program import without_rules
-from schemas.cloudevents import iso
 from schemas.manifest import ManifestDraft
+from schemas.times import iso
 from schemas.words import check_name
 
 EXAMPLE = "Example: `watchgate train policy.yaml --input events.jsonl --labels labels.jsonl --target fraud --kind xgboost --registry models`"
@@ -54,9 +55,9 @@ def command(
     """Train a model on the columns that the stream computes, and add it to the registry with a report."""
     configure_logs("warning")
     with mendable():
+        program = without_rules(load_program(policy))
         try:
             until_ms = None if until is None else parse_time(until, "--until")
-            program = without_rules(load_program(policy))
             named = None if features is None else [one.strip() for one in features.split(",") if one.strip()]
             inputs = chosen_inputs(program, kind.value, named)
             called = check_name(name or target)
@@ -81,7 +82,7 @@ def command(
             manifest = Registry(registry).add(trained.draft, trained.data)
             page = registry / manifest.name / f"{manifest.version}.html"
             told = _report(report_page(trained, f"{manifest.name}@{manifest.version}"), page)
-        except (TrainingError, ValueError) as error:
+        except ValueError as error:
             raise CommandError(f"error: {error}") from None
     print(f"{manifest.name}@{manifest.version}: {kind.value} over {', '.join(inputs)}")
     print(_events(trained.draft, table.unmet, table.unlabelled, history.later, history.unread))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.cloudevents import parse_iso
 from schemas.duration import parse_duration
+from schemas.times import parse_iso
 
 DELIVERIES = ("exactly-once", "at-least-once")
 _SHORTEST_MS = 10

@@ -6,13 +6,14 @@ from integration.kafka.inputs import refuse_own_topics
 from integration.kafka.properties import ClientProperties
 from integration.kafka.timeline import read_timeline
 from integration.kafka.topics import CONFIG, broker_settings, check_topics, job_topics, topic_name
+from schemas.mendable import MendableError
 
 _MODE = "execution.checkpointing.mode"
 _UNALIGNED = "execution.checkpointing.unaligned.enabled"
 _TRANSACTION_MS = 900_000
 
 
-class UnfitError(Exception):
+class UnfitError(MendableError):
     """The job would not be right here; the text says why and what to do."""
 
 

@@ -16,7 +16,7 @@ import pytest
 from integration.outputs import TOPICS
 from integration.rocks_state import RocksState
 from operators.cooldowns import expired
-from schemas.cloudevents import iso
+from schemas.times import iso
 from tests.chaos.victim import STEPS, run
 
 KILLS = int(os.environ.get("WATCHGATE_KILLS", "30"))

@@ -13,7 +13,7 @@ import pytest
 from integration.kafka.broker import Broker
 from integration.kafka.client import producer
 from jobs.job_plan import JobPlan
-from schemas.cloudevents import iso
+from schemas.times import iso
 from tests.cluster import embedded_world as world
 from tests.cluster.victim import STEPS, run
 

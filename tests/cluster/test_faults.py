@@ -17,7 +17,7 @@ from integration.flink.cluster import Cluster
 from integration.jars import Jars
 from integration.kafka.broker import Broker, start_broker
 from integration.processes import port_is_free
-from schemas.cloudevents import iso
+from schemas.times import iso
 from tests.cluster.running import Running, compare, poisoned, running
 from tests.e2e.conftest import POLICY
 

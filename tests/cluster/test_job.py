@@ -10,7 +10,7 @@ from integration.flink.cluster import Cluster
 from integration.jars import Jars
 from integration.kafka.broker import Broker
 from integration.kafka.client import admin_client
-from schemas.cloudevents import iso, parse_iso
+from schemas.times import iso, parse_iso
 from tests.cluster.running import DATA, ROOT, Running, Written, compare, poisoned, running
 from tests.e2e.conftest import POLICY, post, start
 

@@ -11,7 +11,7 @@ from integration.flink.cluster import Cluster
 from integration.jars import Jars
 from integration.kafka.broker import Broker
 from integration.kafka.client import producer
-from schemas.cloudevents import iso
+from schemas.times import iso
 from tests.cluster.running import Json, Running, compare, running
 
 pytestmark = pytest.mark.cluster

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from schemas.cloudevents import parse_iso
+from schemas.times import parse_iso
 from tests.e2e.conftest import MINUTE, START, Done, Json, Shop, pay, post, write_lines
 
 DAY = 86_400_000

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from onnx import helper
 
-from schemas.cloudevents import iso
+from schemas.times import iso
 from tests.e2e.conftest import START, Json, Shop, pay, write_lines
 from tests.models.builders import logistic, onnx_bytes, tensor
 

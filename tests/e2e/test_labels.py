@@ -8,7 +8,7 @@ import orjson
 import polars as pl
 import pytest
 
-from schemas.cloudevents import iso
+from schemas.times import iso
 from tests.e2e.commands import run_command
 from tests.oracle.labels import Label, LabelOracle
 from tests.oracle.windows import Feature

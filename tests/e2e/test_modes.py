@@ -14,7 +14,7 @@ REASON = ("--reason", "a week in shadow, nobody complained")
 
 
 def at(minutes: float) -> str:
-    from schemas.cloudevents import iso
+    from schemas.times import iso
 
     return iso(START + int(minutes * MINUTE))
 

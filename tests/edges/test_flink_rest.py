@@ -7,8 +7,8 @@ import pytest
 
 from integration.flink import rest
 from integration.flink.rest import FlinkApi, innermost
-from jobs.cli.cluster_jobs import stop
 from jobs.cli.shared import CommandError
+from jobs.cli.stop import command as stop
 from tests.fake_flink import Flink, serving
 
 PYTHON = """org.apache.flink.runtime.taskmanager.AsynchronousException: Caught exception

@@ -19,7 +19,7 @@ from jobs.flink_job.programs import Programs
 from jobs.flink_job.record_batcher import Given
 from operators.members import Members
 from operators.store import MemoryState
-from schemas.cloudevents import iso
+from schemas.times import iso
 from tests.e2e.conftest import POLICY, START, crowd, post, spoiled
 from tests.flink_job.chain import Chain, Record
 from tests.records import decoded

@@ -14,7 +14,7 @@ from jobs.flink_job.programs import Programs
 from jobs.flink_job.record_batcher import Given
 from jobs.label_feed import LabelFeed
 from operators.store import MemoryState
-from schemas.cloudevents import iso
+from schemas.times import iso
 from tests.flink_job.chain import Chain, Record
 from tests.records import decoded
 
@@ -72,7 +72,7 @@ def given(labels: list[Json]) -> list[Given]:
 
 
 def known(label: Json) -> int:
-    from schemas.cloudevents import parse_iso
+    from schemas.times import parse_iso
 
     return parse_iso(str(label["known_at"]))
 

@@ -103,9 +103,20 @@ def words(known: Mapping[str, float], otherwise: float = 0.1) -> bytes:
 
 
 def draft_of(data: bytes, name: str, inputs: Sequence[ModelInput | str], **parts: Any) -> ManifestDraft:
-    """The manifest of a model, with golden rows of what it gives."""
+    """The manifest of a model, with golden rows of what it gives. Those cost a process of a second, so the same model is
+    looked at once."""
     given = [ModelInput(name=one) if isinstance(one, str) else one for one in inputs]
-    draft = imported(data, Wanted(name, given))
+    wanted = repr((data, name, given, parts))
+    if wanted not in _drafts:
+        _drafts[wanted] = _looked_at(data, name, given, **parts)
+    return _drafts[wanted].model_copy(deep=True)
+
+
+_drafts: dict[str, ManifestDraft] = {}
+
+
+def _looked_at(data: bytes, name: str, given: Sequence[ModelInput], **parts: Any) -> ManifestDraft:
+    draft = imported(data, Wanted(name, list(given)))
     if not parts:
         return draft
     manifest = Manifest.model_validate(draft.model_dump() | {"version": 1, "sha256": "0" * 64} | parts)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import schemas.cloudevents
-from schemas.cloudevents import NAMESPACE, ce_id, iso, parse_iso
+from schemas.cloudevents import NAMESPACE, ce_id
+from schemas.times import iso, parse_iso
 
 
 def test_examples() -> None:

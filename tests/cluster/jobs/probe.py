@@ -18,7 +18,7 @@ class Seen(ProcessFunction):  # type: ignore[misc]
     def process_element(self, row, ctx):  # type: ignore[no-untyped-def]
         import polars  # from this environment's packages
 
-        from schemas.cloudevents import iso  # and from the project
+        from schemas.times import iso  # and from the project
 
         yield b"%b polars%b %b" % (bytes(row[0]), polars.__version__.encode()[:1], iso(0).encode())
 

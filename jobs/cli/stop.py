@@ -1,40 +1,20 @@
-"""watchgate jobs, stop: what runs on a Flink cluster, and ending it so that it can go on."""
+"""watchgate stop: ending a job on a Flink cluster so that it can go on."""
 
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from integration.flink.rest import FlinkApi, Job
+from integration.flink.settings import ClusterError
 from jobs.cli.flink_options import JobManager, address
-from jobs.cli.kafka_options import kafka_errors
-from jobs.cli.shared import CommandError
+from jobs.cli.shared import CommandError, mendable
 
-if TYPE_CHECKING:
-    from integration.flink.rest import FlinkApi, Job
-
-JOBS_EXAMPLE = "Example: `watchgate jobs --jobmanager 127.0.0.1:8081`"
-STOP_EXAMPLE = "Example: `watchgate stop watchgate-shop --savepoint /var/lib/watchgate/savepoints`"
+EXAMPLE = "Example: `watchgate stop watchgate-shop --savepoint /var/lib/watchgate/savepoints`"
 _ONE_OF = "error: say --savepoint DIR, or --cancel for a job that cannot take a savepoint any more"
 
 
-def jobs(jobmanager: JobManager = None) -> None:
-    """The jobs of the cluster: state, since when, how many tasks run, and why one failed last."""
-    from integration.flink.rest import FlinkApi
-
-    api = FlinkApi(address(jobmanager))
-    with kafka_errors():
-        found = api.jobs()
-        for job in found:
-            print(f"{job.id}  {job.state:10}  {_seconds(job.started_ms)}  {job.running}/{job.tasks} tasks  {job.name}")
-            failure = None if job.state in ("FINISHED", "CANCELED") else api.failure(job.id)
-            if failure:
-                print(f"    last failure, {_seconds(failure.at_ms)}: {failure.why}")
-    if not found:
-        print("no jobs")
-
-
-def stop(
+def command(
     job: Annotated[str, typer.Argument(help="Name or id of the job.")],
     savepoint: Annotated[
         str | None, typer.Option(help="Folder for the savepoint, as the cluster sees it: a path or a URI.")
@@ -48,12 +28,10 @@ def stop(
 
     A job that fails takes none. Cancelled, it can go on from its last checkpoint; what came after that is read again.
     """
-    from integration.flink.rest import FlinkApi
-
     if cancel == (savepoint is not None):
         raise CommandError(_ONE_OF)
     api = FlinkApi(address(jobmanager))
-    with kafka_errors():
+    with mendable():
         found = api.find(job, ended=cancel)
         if savepoint is not None:
             folder = savepoint if "://" in savepoint else Path(savepoint).absolute().as_uri()
@@ -69,10 +47,8 @@ def stop(
         print(f"{done}; go on with: watchgate submit POLICY ... --from-savepoint {location}")
 
 
-def _cancelled(api: "FlinkApi", job: "Job") -> str | None:
+def _cancelled(api: FlinkApi, job: Job) -> str | None:
     """Cancels a job unless it has ended, and returns where its last checkpoint lies."""
-    from integration.flink.settings import ClusterError
-
     location = api.last_checkpoint(job.id)
     if job.ended:
         return location
@@ -87,7 +63,3 @@ def _cancelled(api: "FlinkApi", job: "Job") -> str | None:
         return api.last_checkpoint(job.id)  # there may be a later one
     except ClusterError:
         return location  # the cluster ended with its job
-
-
-def _seconds(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds")
