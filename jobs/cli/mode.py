@@ -141,14 +141,14 @@ class _Rules:
         if rule not in self.digests:
             hint = did_you_mean(rule, self.digests)
             raise CommandError(
-                f"error: {self.whose}, has no rule {rule}"
+                f"error: {self.whose} has no rule {rule}"
                 + (f"; {hint}" if hint else f". It has {', '.join(self.digests)}.")
             )
         if not self.models:
             return self.digests[rule]
         if mode.startswith("live"):
             raise CommandError(
-                f"error: {self.whose}, has models ({', '.join(self.models)}), which say what version of {rule} may act: "
+                f"error: {self.whose} has models ({', '.join(self.models)}), which say what version of {rule} may act: "
                 "give --registry DIR, the one that the job has"
             )
         return None
@@ -160,11 +160,11 @@ def _rules(config: str, properties: ClientProperties | None, registry: Path | No
         seen = read_seen(Path(config))
         if seen is not None:
             digests = {name: rule.digest for name, rule in seen.rules.items()}
-            return _Rules(digests, f"policy {seen.policy}, which last ran with {config}", seen)
+            return _Rules(digests, f"policy {seen.policy}, which last ran with {config},", seen)
     program = published(config, properties, Policies.over(registry))
     if program is None:
         return None
-    return _Rules.of(program, f"policy {program.name}, the last one published to {config}", registry)
+    return _Rules.of(program, f"policy {program.name}, the last one published to {config},", registry)
 
 
 def _of_policy(policy: Path, registry: Path | None) -> _Rules:

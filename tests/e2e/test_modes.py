@@ -120,7 +120,7 @@ def test_a_mode_may_name_the_policy_whose_rule_it_is_for(shop: Shop, config: Pat
     assert set(fired(shop, "burst").values()) == {("shadow", "rule_changed")}
     done = shop.watchgate("mode", "set", "bursts", "live", "--config", config, *REASON, "--policy", shop.policy)
     assert done.status == 2
-    assert f"error: policy shop in {shop.policy}, has no rule bursts; did you mean `burst`?" in done.err
+    assert f"error: policy shop in {shop.policy} has no rule bursts; did you mean `burst`?" in done.err
 
 
 def test_the_list_says_of_a_log_what_a_job_does_that_starts_with_it(shop: Shop, config: Path) -> None:
@@ -174,6 +174,17 @@ def test_a_line_that_was_left_open_does_not_swallow_the_next_record(shop: Shop, 
     set_mode(shop, "pricey", "off")
     shop.run(shop.write(sales(3)), "out", "--config", config)
     assert [s["kind"] for s in shop.read("status")][1:] == ["config_applied", "config_rejected", "config_applied"]
+    assert fired(shop, "pricey") == {}
+
+
+def test_a_line_that_names_the_same_timeline_again_is_no_news(shop: Shop, config: Path) -> None:
+    set_mode(shop, "copied", "off")
+    named, _ = config.read_bytes().splitlines()
+    with config.open("ab") as file:
+        file.write(named + b"\n")
+    set_mode(shop, "pricey", "off")
+    shop.run(shop.write(sales(3)), "out", "--config", config)
+    assert [s["kind"] for s in shop.read("status")][1:] == ["config_applied", "config_applied"]
     assert fired(shop, "pricey") == {}
 
 
