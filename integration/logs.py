@@ -1,6 +1,7 @@
 """structlog over stdlib logging: JSON lines on stderr, so that standard output stays a program's to read.
 
-What libraries log comes out as JSON too. kafka-python tells of every connection at level info.
+What libraries log comes out as JSON too. kafka-python tells of every connection at level info, and of every one that fails
+at level error, a dozen for a broker that is not there: what it gives up on reaches us as an exception, which is told once.
 """
 
 import logging
@@ -36,6 +37,6 @@ def configure_logs(level: str = "info") -> None:
 
 
 def quieten_kafka() -> None:
-    """kafka-python from warnings on."""
+    """kafka-python from warnings on, and nothing of its connections."""
     logging.getLogger("kafka").setLevel(logging.WARNING)
-    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # warns of every tenth of a second
+    logging.getLogger("kafka.net").setLevel(logging.CRITICAL)

@@ -58,6 +58,8 @@ def prepare(folder: Path) -> None:
     if not EXAMPLES.is_dir():
         raise DemoError(f"the demo's data is not at {EXAMPLES}. Run it from a clone of the repository: make demo")
     if folder.exists():
+        if not folder.is_dir():
+            raise DemoError(f"{folder} is a file. Name a folder with --output, or one that shall be made.")
         if not (folder / _MARK).exists() and any(folder.iterdir()):
             raise DemoError(f"{folder} holds other files. Name an empty folder with --output.")
         shutil.rmtree(folder)

@@ -66,25 +66,23 @@ def counts_line(summary: Summary) -> str:
     counts = summary.counts
     whole = sum(counts.get(name, 0) for name in ("judged", "dead", "repeated")) <= summary.events
     parts = [
-        f"{counts.get(name, 0):,} {words}"
-        for name, words in (
-            ("judged", "judged"),
-            ("dead", "dead letters"),
-            ("repeated", "repeated"),
-            ("late", "too late for a window"),
-        )
+        f"{counts.get('judged', 0):,} judged",
+        counted(counts.get("dead", 0), "dead letter"),
+        f"{counts.get('repeated', 0):,} repeated",
+        f"{counts.get('late', 0):,} too late for a window",
     ]
     if counts.get("unscored"):
         parts.append(f"{counts['unscored']:,} without the score of a model that was not there or failed")
-    return f"{summary.events:,} events read{':' if whole else '; so far'} " + ", ".join(parts)
+    return f"{counted(summary.events, 'event')} read{':' if whole else '; so far'} " + ", ".join(parts)
 
 
 def labels_line(counts: Mapping[str, int]) -> str:
     """What became of the labels, in one line."""
-    parts = [
+    dead = counts.get("labels_dead", 0)
+    parts = [counted(dead, "dead letter")] if dead else []
+    parts += [
         f"{counts[name]:,} {words}"
         for name, words in (
-            ("labels_dead", "dead letters"),
             ("labels_repeated", "repeated"),
             ("labels_corrected", "corrected"),
             ("labels_stale", "older than what was known"),

@@ -199,7 +199,11 @@ class FlinkApi:
         except urllib.error.HTTPError as error:
             raise ClusterError(f"the cluster at {self.address} refuses {path}: {_said(error)}") from None
         except (urllib.error.URLError, OSError, ValueError) as error:
-            raise ClusterError(f"the cluster at {self.address} does not answer {path}: {error}") from None
+            why = getattr(error, "reason", error)
+            raise ClusterError(
+                f"the cluster at {self.address} does not answer {path}: {getattr(why, 'strerror', None) or why}. Name HOST:PORT of the "
+                "JobManager's REST API with --jobmanager, or start a cluster here: watchgate local up"
+            ) from None
         return document
 
 

@@ -41,6 +41,8 @@ def open_source(
     """
     if path == "-":
         return StandardInput()
+    if "://" in path:
+        raise SourceError(f"{path} is an address, and this reads files: {_TAKEN}. `watchgate run` reads kafka:// too")
     where = Path(path)
     try:
         if follow and (where.is_dir() or (where.exists() and _kind(where) != ".jsonl")):

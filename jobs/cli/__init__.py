@@ -5,7 +5,8 @@ A command imports only what it needs: `tail` and `jobs` are there in a third of 
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
+from importlib import import_module, metadata
+from typing import Annotated
 
 import typer
 
@@ -35,6 +36,12 @@ _COMMANDS = {
 """The file of each: with a `command` and its EXAMPLE, or with an `app` of several."""
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"watchgate {metadata.version('watchgate')}")
+        raise typer.Exit
+
+
 def application(arguments: Sequence[str]) -> typer.Typer:
     """The command that is asked for; all of them where it is none of them, for help and for the nearest name."""
     app = typer.Typer(
@@ -55,7 +62,11 @@ def application(arguments: Sequence[str]) -> typer.Typer:
     return app
 
 
-def watchgate() -> None:
+def watchgate(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
     """Stream processing for trust and safety: rules and windows that are proven in shadow before they act."""
 
 

@@ -55,7 +55,7 @@ def effective(effective_at: str | None, in_: str | None) -> Start:
             return Start(in_ms=parse_duration(in_))
         except ValueError as error:
             raise CommandError(f"error: --in: {error}") from None
-    return Start() if effective_at is None else Start(iso(parse_time(effective_at)))
+    return Start() if effective_at is None else Start(iso(parse_time(effective_at, "--effective-at")))
 
 
 def published(config: str, properties: ClientProperties | None, policies: Policies) -> Program | None:

@@ -50,7 +50,7 @@ def add(
 ) -> None:
     """Put entities on a list; one that is on it gets the new time, who and why."""
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
-    until_ms = None if until is None else parse_time(until)
+    until_ms = None if until is None else parse_time(until, "--until")
     if until_ms is not None and until_ms <= now_ms:
         raise CommandError(
             f"error: --until {until} is over: name a later time, or take them off with: watchgate list remove"
@@ -150,6 +150,8 @@ def _write(
 ) -> tuple[list[str], dict[str, dict[str, Member]]]:
     """The entities that a record was written for, and who was on which list before."""
     _checked(name)
+    if file is not None and not file.is_file():
+        raise CommandError(f"error: --file {file}: there is no such file. Make it, one entity a line")
     with mendable():
         given = [*(entities or ()), *(entity for (entity,) in (read_list(file, name, 1) if file else ()))]
         if not given:

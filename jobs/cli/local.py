@@ -77,7 +77,10 @@ def status(folder: Folder = None) -> None:
 def folder_of(chosen: Path | None) -> Path:
     """Where the local broker and cluster keep what they have: the chosen folder, else the usual one."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return (chosen or state / "watchgate" / "local").expanduser().absolute()
+    folder = (chosen or state / "watchgate" / "local").expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise CommandError(f"error: --dir {folder} is a file. Name a folder, or one that shall be made")
+    return folder
 
 
 def _found(where: Path) -> "tuple[Broker | None, Cluster | None]":

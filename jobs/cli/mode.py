@@ -203,7 +203,7 @@ def list_command(
     client_properties: Properties = None,
 ) -> None:
     """Show the mode of each rule, who set it and why."""
-    moment = None if at is None else parse_time(at)
+    moment = None if at is None else parse_time(at, "--at")
     with mendable():
         policies = Policies.over(registry)
         program = policies.load(policy)

@@ -112,6 +112,8 @@ def command(
         raise CommandError(
             f"error: {output} is the folder of the input, so what is written there would be read as events. Name another folder with --output."
         )
+    if profile is not None and not profile.absolute().parent.is_dir():
+        raise CommandError(f"error: --profile {profile}: there is no folder {profile.absolute().parent}. Make it first")
     configure_logs()
     with mendable():
         secret = read_pii_key(os.environ)
@@ -157,7 +159,8 @@ def command(
         print("stopped while no broker answered; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(stop.status)
     if profile is not None:
-        profile.write_bytes(orjson.dumps({"events": summary.events, "seconds": summary.seconds}))
+        with mendable():
+            profile.write_bytes(orjson.dumps({"events": summary.events, "seconds": summary.seconds}))
     if not quiet:
         print(summary_text(plan.program, summary), end="")
     if summary.stopped:

@@ -39,6 +39,12 @@ def mendable() -> Iterator[None]:
         yield
     except MendableError as error:
         raise CommandError(error.told()) from None
+    except OSError as error:
+        if error.filename is None:  # no file, and so nothing that a path would mend
+            raise
+        raise CommandError(
+            f"error: {error.filename}: {error.strerror}. Check the path, who may use it, and the space on its disk"
+        ) from None
 
 
 def parse_size(text: str) -> int:
@@ -49,9 +55,9 @@ def parse_size(text: str) -> int:
     return int(match[1]) * _UNITS[match[2].upper()]
 
 
-def parse_time(text: str, option: str = "") -> int:
+def parse_time(text: str, option: str) -> int:
     """Milliseconds of an ISO 8601 time; what is wrong with it is told of `option`, such as `--until`."""
     try:
         return parse_iso(text)
     except ValueError as error:
-        raise CommandError(f"error: {option + ': ' if option else ''}{error}") from None
+        raise CommandError(f"error: {option} {text}: {error}") from None

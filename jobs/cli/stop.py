@@ -28,7 +28,9 @@ def command(
 
     A job that fails takes none. Cancelled, it can go on from its last checkpoint; what came after that is read again.
     """
-    if cancel == (savepoint is not None):
+    if cancel and savepoint is not None:
+        raise CommandError("error: --savepoint and --cancel are two ways to end a job: give one of them")
+    if not cancel and savepoint is None:
         raise CommandError(_ONE_OF)
     api = FlinkApi(address(jobmanager))
     with mendable():

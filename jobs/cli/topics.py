@@ -8,7 +8,7 @@ from jobs.cli.kafka_options import Kafka, Prefix, Properties, load_properties
 from jobs.cli.shared import CommandError, mendable
 from schemas.counted import counted
 
-app = typer.Typer(help="Make and check the Kafka topics of a job.", no_args_is_help=True)
+app = typer.Typer(help="Make the Kafka topics of a job.", no_args_is_help=True)
 
 
 @app.callback()
@@ -39,6 +39,10 @@ def create(
     """
     from integration.kafka.topics import create_topics
 
+    if replication < 1 and replication != -1:
+        raise CommandError(
+            f"error: --replication {replication} is no number of copies: from 1 on, or -1 for the broker's default"
+        )
     properties = load_properties(client_properties)
     with mendable():
         done = create_topics(kafka, prefix, partitions=partitions, replication=replication, properties=properties)

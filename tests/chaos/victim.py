@@ -6,7 +6,7 @@ from pathlib import Path
 
 from integration.outputs import FileOutputs
 from integration.rocks_state import RocksState
-from jobs.cli.shared import compile_document, load_program
+from jobs.cli.programs import compile_document, load_program
 from jobs.embedded import EmbeddedJob
 from jobs.job_plan import JobPlan
 from operators.store import Changes

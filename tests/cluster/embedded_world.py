@@ -10,7 +10,7 @@ import orjson
 
 from integration.kafka.client import admin_client, producer, reader
 from integration.kafka.topics import OUTPUTS, create_topics, topic_name
-from jobs.cli.shared import compile_document, load_program
+from jobs.cli.programs import compile_document, load_program
 from jobs.embedded import EmbeddedJob
 from jobs.job_plan import JobPlan, Summary
 

@@ -798,10 +798,9 @@ def test_bad_options_of_submit_are_refused_before_anything_is_asked(
 
 
 def test_stop_wants_to_know_how(shop: Shop) -> None:
-    for options in ((), ("--savepoint", "saved", "--cancel")):
-        assert error_of(shop, "stop", "shop", "--jobmanager", "127.0.0.1:1", *options) == (
-            "error: say --savepoint DIR, or --cancel for a job that cannot take a savepoint any more"
-        )
+    assert error_of(shop, "stop", "shop", "--jobmanager", "127.0.0.1:1") == (
+        "error: say --savepoint DIR, or --cancel for a job that cannot take a savepoint any more"
+    )
 
 
 def test_a_local_cluster_that_does_not_run_is_named_by_its_folder(shop: Shop) -> None:
@@ -823,6 +822,59 @@ def test_what_is_left_of_a_local_cluster_is_ended(shop: Shop) -> None:
     (folder / "flink" / "cluster.json").write_text(json.dumps(state))
     assert shop.watchgate("local", "down", "--dir", folder).out == f"stopped; data stays in {folder}\n"
     assert not left.alive
+
+
+# places
+
+
+def test_a_place_that_cannot_be_is_told_of_by_every_command_that_writes(shop: Shop) -> None:
+    file, events = shop.write(crowd(3), "taken.jsonl"), shop.write(crowd(3))
+    assert error_of(shop, "demo", "--output", file) == (
+        f"error: {file} is a file. Name a folder with --output, or one that shall be made."
+    )
+    assert error_of(shop, "local", "up", "--dir", file) == (
+        f"error: --dir {file} is a file. Name a folder, or one that shall be made"
+    )
+    below = file / "demo"
+    assert error_of(shop, "demo", "--output", below) == (
+        f"error: {below}: Not a directory. Check the path, who may use it, and the space on its disk"
+    )
+    assert run_error(shop, events, "--profile", shop.folder / "no" / "profile.json") == (
+        f"error: --profile {shop.folder}/no/profile.json: there is no folder {shop.folder}/no. Make it first"
+    )
+
+
+@pytest.mark.parametrize("command", ["run", "features", "explain"])
+def test_an_address_where_files_are_read(shop: Shop, command: str) -> None:
+    address = "http://a.example/events.jsonl" if command == "run" else "kafka://127.0.0.1:9092/shop.events"
+    arguments = {
+        "run": ("run", shop.policy, "--output", shop.folder / "out"),
+        "features": ("features", shop.policy, "--output", shop.folder / "features.parquet"),
+        "explain": ("rules", "explain", shop.policy, "burst", "--event", "e1"),
+    }
+    assert error_of(shop, *arguments[command], "--input", address) == (
+        f"error: {address} is an address, and this reads files: .jsonl, .jsonl.gz, .csv, .parquet, a folder of them, or - for "
+        "standard input. `watchgate run` reads kafka:// too"
+    )
+
+
+def test_options_that_are_refused_before_anybody_is_asked(shop: Shop) -> None:
+    kafka, lists = ("--kafka", "127.0.0.1:1"), ("--lists", "kafka://127.0.0.1:1/shop.lists")
+    for arguments, said in (
+        (("topics", "create", *kafka, "--replication", "0"), "--replication 0 is no number of copies: from 1 on, or -1 for the broker's default"),
+        (("stop", "shop", "--savepoint", "s", "--cancel"), "--savepoint and --cancel are two ways to end a job: give one of them"),
+        (("list", "add", "vip", "--file", "absent.txt", *lists), "--file absent.txt: there is no such file. Make it, one entity a line"),
+        (("list", "add", "vip", "a1", "--until", "never", *lists), "--until never: not a time: write ISO 8601, for example 2026-01-02T03:04:05Z"),
+        (("mode", "list", shop.policy, "--at", "x"), "--at x: not a time: write ISO 8601, for example 2026-01-02T03:04:05Z"),
+        (("jobs", "--jobmanager", "127.0.0.1:1"), "the cluster at 127.0.0.1:1 does not answer /jobs/overview: Connection refused. Name HOST:PORT of the JobManager's REST API with --jobmanager, or start a cluster here: watchgate local up"),
+    ):  # fmt: skip
+        assert error_of(shop, *arguments) == f"error: {said}"
+
+
+def test_a_broker_that_is_not_there_is_told_of_once(shop: Shop) -> None:
+    done = shop.watchgate("produce", shop.write(crowd(3)), "--kafka", "127.0.0.1:1", "--topic", "events")
+    assert done.status == 2 and done.err.startswith("error: Kafka at 127.0.0.1:1 cannot be reached: ")
+    assert len(done.err.splitlines()) == 1
 
 
 def mode_error(shop: Shop, *arguments: object) -> str:
@@ -847,7 +899,7 @@ def test_mode_set_refuses_what_a_job_would_refuse(shop: Shop) -> None:
         "error: --reason is empty. Say why, for whoever reads the log after an incident."
     )
     assert mode_error(shop, "burst", "off", *reason, "--effective-at", "soon") == (
-        "error: not a time: write ISO 8601, for example 2026-01-02T03:04:05Z"
+        "error: --effective-at soon: not a time: write ISO 8601, for example 2026-01-02T03:04:05Z"
     )
     assert mode_error(shop, "burst", "off", *reason, "--effective-at", "1969-12-31T00:00:00Z").startswith("error: ")
     assert mode_error(shop, "burst", "live", *reason) == (

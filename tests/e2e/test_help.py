@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -49,3 +50,7 @@ def test_a_command_that_computes_nothing_waits_for_no_library_that_computes(name
     code = f"import sys; from jobs.cli import application; application([{name!r}]); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"polars", "numpy", "onnxruntime", "pyarrow"} & set(done.stdout.split())
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert run_command("--version").out == f"watchgate {version('watchgate')}\n"

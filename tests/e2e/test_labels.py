@@ -344,7 +344,7 @@ def test_a_label_that_is_none_is_a_dead_letter(shop: Path) -> None:
     assert f"\n{len(BAD) + 2} labels: {len(BAD) + 1} dead letters\n" in done.out
     assert last_line(shop) == f"{len(BAD) + 2} labels: {len(BAD) + 1} dead letters"
     write_labels(shop, good | BAD[0][0])
-    assert last_line(shop) == "1 label: 1 dead letters"
+    assert last_line(shop) == "1 label: 1 dead letter"
 
 
 def failed(shop: Path, *arguments: str) -> str:

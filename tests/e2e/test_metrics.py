@@ -7,7 +7,7 @@ from collections.abc import Callable
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import CollectorRegistry
 
-from jobs.cli.shared import compile_document, load_program
+from jobs.cli.programs import compile_document, load_program
 from jobs.embedded import EmbeddedJob
 from jobs.job_plan import JobPlan, Summary
 from jobs.metrics import JobMetrics, served

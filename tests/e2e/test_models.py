@@ -20,7 +20,7 @@ EVENTS = [pay(f"p{i}", START + i * 1_000, f"a{i}", amount=100.0 * i) for i in ra
 def registry(shop: Shop) -> Path:
     """A shop with `fraud`: version 1 from 400 on, version 2 from 800 on."""
     root = shop.folder / "registry"
-    from jobs.cli.shared import load_program
+    from jobs.cli.programs import load_program
 
     plain = load_program(shop.policy)
     for bias in (-4.0, -8.0):
@@ -61,7 +61,7 @@ def test_a_run_scores_and_a_swap_goes_on_after_a_restart(shop: Shop, registry: P
 
 
 def test_explain_names_the_inputs_of_a_score(shop: Shop, registry: Path) -> None:
-    from jobs.cli.shared import load_program
+    from jobs.cli.programs import load_program
 
     told = {"kind": "linear", "coefficients": [0.01, 0.0], "means": [50.0, 0.0]}
     put(
@@ -264,7 +264,10 @@ PUBLISHES: dict[str, tuple[list[str], str]] = {
         "--reason is empty. Say why, for whoever reads the log after an incident.",
     ),
     "broken": (["fraud@1"], "fraud@1 is refused and was not published: {registry}/fraud/1/model.onnx is not the model"),
-    "time": (["fraud@2", "--effective-at", "noon"], "not a time: write ISO 8601, for example 2026-01-02T03:04:05Z"),
+    "time": (
+        ["fraud@2", "--effective-at", "noon"],
+        "--effective-at noon: not a time: write ISO 8601, for example 2026-01-02T03:04:05Z",
+    ),
 }
 
 

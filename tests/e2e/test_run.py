@@ -291,7 +291,7 @@ def test_a_line_that_is_not_written_to_its_end_is_left_for_the_next_run(shop: Sh
     assert " ends within a line" not in shop.run(source).out
     assert shop.files() == shop.files("whole")
     source.write_bytes(whole + b'{"id": \n')
-    assert "so far 200 judged, 1 dead letters" in shop.run(source).out
+    assert "so far 200 judged, 1 dead letter," in shop.run(source).out
     assert [letter["reason"] for letter in shop.read("deadletter")] == ["broken_json"]
 
 

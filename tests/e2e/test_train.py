@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 import pytest
 
-from jobs.cli.shared import compile_document, load_program
+from jobs.cli.programs import compile_document, load_program
 from jobs.label_history import read_history
 from jobs.simulation import Simulation
 from jobs.training_set import training_set
@@ -279,7 +279,7 @@ def test_labels_that_teach_nothing(world: Path, watchgate: Run) -> None:
         f"{world}/labels.jsonl has no labels named spam: it has fraud"
     )
     assert refused(train(watchgate, world, "logistic", "--until", "yesterday")) == (
-        "--until: not a time: write ISO 8601, for example 2026-01-02T03:04:05Z"
+        "--until yesterday: not a time: write ISO 8601, for example 2026-01-02T03:04:05Z"
     )
     assert refused(train(watchgate, world, "logistic", "--until", iso(START))) == (
         f"no label fraud was known by {iso(START)}: the first one became known at {labels[0]['known_at']}. Give a later --until"
