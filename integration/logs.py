@@ -1,7 +1,7 @@
 """structlog over stdlib logging: JSON lines on stderr, so that standard output stays a program's to read.
 
-What libraries log comes out as JSON too. kafka-python tells of every connection at level info, and of every one that fails
-at level error, a dozen for a broker that is not there: what it gives up on reaches us as an exception, which is told once.
+What libraries log comes out as JSON too, but for kafka-python's connections: each that fails is an error there, a dozen for a
+broker that is not there. What it gives up on comes as an exception, whose text has the last of them, and is told once.
 """
 
 import logging
@@ -26,6 +26,7 @@ def configure_logs(level: str = "info") -> None:
             ],
         )
     )
+    handler.addFilter(lambda record: not record.name.startswith("kafka.net"))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     quieten_kafka()
     structlog.configure(
@@ -37,6 +38,6 @@ def configure_logs(level: str = "info") -> None:
 
 
 def quieten_kafka() -> None:
-    """kafka-python from warnings on, and nothing of its connections."""
+    """kafka-python from warnings on: it tells of every connection at level info."""
     logging.getLogger("kafka").setLevel(logging.WARNING)
-    logging.getLogger("kafka.net").setLevel(logging.CRITICAL)
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)  # warns of every tenth of a second
