@@ -277,7 +277,9 @@ def compare(job: Running, emit: Emit = "hits") -> Written:
         missing, surplus = wanted.keys() - found.documents[topic], found.documents[topic].keys() - wanted
         assert not missing and not surplus, (
             f"{topic}: {len(missing)} of {len(wanted)} are missing, {len(surplus)} too much, first {[*missing, *surplus][:2]}; "
-            f"{Counter({name: len(documents) for name, documents in found.documents.items()})}; {job.situation()}"
+            f"{ {name: (len(documents), len(expected[name])) for name, documents in found.documents.items()} } (found, expected); "
+            f"{Counter(r['shadow_reason'] for d in found.documents['verdicts.shadow'].values() for r in d['rules'])}; "
+            f"status {Counter(d['kind'] for d in found.status)}; {job.situation()}"
         )
         different = [i for i, document in wanted.items() if document != found.documents[topic][i]]
         assert not different, (wanted[different[0]], found.documents[topic][different[0]])
