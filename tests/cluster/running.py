@@ -22,7 +22,6 @@ from integration.jars import Jars
 from integration.kafka.broker import Broker
 from integration.kafka.client import producer, reader
 from integration.kafka.topics import create_topics
-from integration.processes import tail_of
 from jobs.engine import Engine
 from jobs.entity_lists import EntityLists, read_lists
 from jobs.flink_job.list_feed import read_batch
@@ -314,16 +313,10 @@ def running(
         made.cancel()
 
 
-def forget_dead(flink: Cluster, seconds: float = 60) -> None:
+def forget_dead(flink: Cluster) -> None:
     """Waits until the cluster has noticed which TaskManagers earlier tests ended: a job sent to one would start twice.
-    And says so when one has ended by itself."""
-    deadline = time.monotonic() + seconds
-    logs = [file for file in (flink.folder / "log").iterdir() if file.suffix in (".log", ".out")]
-    ends = {file.name: tail_of(file) for file in logs if "taskmanager" in file.name}
-    assert all(process.alive for process in flink.taskmanagers), f"a TaskManager is dead: {ends}"
-    while (known := flink.get("/overview")["taskmanagers"]) != len(flink.taskmanagers):
-        assert time.monotonic() < deadline, f"the cluster knows {known} TaskManagers: {ends}"
-        time.sleep(0.2)
+    Raises ClusterError, with the ends of the logs, when one has ended by itself."""
+    flink.wait_ready(len(flink.taskmanagers), seconds=60)
 
 
 def read_all(broker: Broker, topics: list[str]) -> list[Any]:
