@@ -37,7 +37,11 @@ def label_state(name: str, program: Program) -> MapStateDescriptor:
     long after it was written as any window could need it, it is gone."""
     found = MapStateDescriptor(name, Types.STRING(), Types.PICKLED_BYTE_ARRAY())
     life = StateTtlConfig.new_builder(Time.milliseconds(2 * program.label_memory_ms))
-    found.enable_time_to_live(life.set_update_type(StateTtlConfig.UpdateType.OnCreateAndWrite).build())
+    life.set_update_type(StateTtlConfig.UpdateType.OnCreateAndWrite)
+    # Flink's defaults for cleaning up, written out: PyFlink asks a JVM for them, and would start one in the TaskManager.
+    life.disable_cleanup_in_background().cleanup_incrementally(5, False)
+    life.cleanup_in_rocksdb_compact_filter(1_000, Time.days(30))
+    found.enable_time_to_live(life.build())
     return found
 
 

@@ -1,5 +1,6 @@
 """The cluster runtime on a real broker and cluster: the same answers as the embedded engine, exactly once."""
 
+import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -36,6 +37,11 @@ def test_the_same_answers_as_the_embedded_engine(
         reasons = {document["reason"] for document in found.documents["deadletter"].values()}
         assert reasons >= {"broken_json", "not_an_object", "too_large", "wrong_type", "future_time", "repeated_id"}
         assert job.failures() == []
+        started = subprocess.run(["ps", "-eo", "ppid=,args="], capture_output=True, text=True, check=True).stdout
+        parents = {str(process.pid) for process in flink.taskmanagers}
+        assert not [
+            line[:300] for line in started.splitlines() if line.split()[0] in parents and "PythonGateway" in line
+        ]
 
 
 @pytest.mark.parametrize("parallelism", [1, 2])

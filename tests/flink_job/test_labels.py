@@ -10,6 +10,7 @@ import pytest
 
 from jobs.engine import Engine
 from jobs.flink_job.facts import JobFacts
+from jobs.flink_job.label_feed import label_state
 from jobs.flink_job.programs import Programs
 from jobs.flink_job.record_batcher import Given
 from jobs.label_feed import LabelFeed
@@ -209,3 +210,18 @@ def test_a_kind_that_reads_no_labels_is_done_with_them_and_counts_those_that_com
         event: values["bad_2h"]["value"] for event, values in features(made.out.documents).items() if "bad_2h" in values
     }
     assert seen == {"e3": 0, "e4": 1, "e5": 1}
+
+
+def test_the_life_of_label_state_is_settled_without_a_jvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyFlink's own defaults would start one in each TaskManager, which takes seconds and 90 MB."""
+
+    def started() -> None:
+        raise AssertionError("a JVM was asked for")
+
+    monkeypatch.setattr("pyflink.common.time.get_gateway", started)
+    program = Programs(POLICY, "shop", None).base
+    config = label_state("labels", program)._ttl_config
+    cleanup = config.get_cleanup_strategies()
+    assert config.get_ttl().to_milliseconds() == 2 * program.label_memory_ms
+    assert cleanup.get_incremental_cleanup_strategy().get_cleanup_size() == 5
+    assert cleanup.get_rocksdb_compact_filter_cleanup_strategy().get_query_time_after_num_entries() == 1_000
