@@ -1,8 +1,8 @@
 """Programs by reference: a policy travels with the events that it judges, and is compiled once a process."""
 
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import orjson
 
@@ -16,6 +16,9 @@ from schemas.policy_file import parse_policy
 _COMPILED: dict[tuple[object, ...], Program] = {}
 """Shared by the operators of a TaskManager, which live in one interpreter."""
 _MOST = 32
+_POLICIES: dict[str | None, Policies] = {}
+"""By registry."""
+_POLICIES_LOCK = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,14 @@ class ProgramRef:
         return replace(self, choices=NO_CHOICES)
 
 
-@cache
 def policies_over(registry: str | None) -> Policies:
-    """The policies of a registry; a model is loaded once a process."""
-    return Policies.over(None if registry is None else Path(registry), python_threads)
+    """The policies of a registry; a model is loaded once a process, although the operators of a TaskManager start at the
+    same time, each in a thread of its own."""
+    with _POLICIES_LOCK:
+        found = _POLICIES.get(registry)
+        if found is None:
+            found = _POLICIES[registry] = Policies.over(None if registry is None else Path(registry), python_threads)
+        return found
 
 
 class Programs:

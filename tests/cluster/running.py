@@ -278,7 +278,7 @@ def compare(job: Running, emit: Emit = "hits") -> Written:
             f"{topic}: {len(missing)} of {len(wanted)} are missing, {len(surplus)} too much, first {[*missing, *surplus][:2]}; "
             f"{ {name: (len(documents), len(expected[name])) for name, documents in found.documents.items()} } (found, expected); "
             f"{Counter(r['shadow_reason'] for d in found.documents['verdicts.shadow'].values() for r in d['rules'])}; "
-            f"status {Counter(d['kind'] for d in found.status)}; {job.situation()}"
+            f"status {Counter((d['kind'], d['message']) for d in found.status)}; {job.situation()}"
         )
         different = [i for i, document in wanted.items() if document != found.documents[topic][i]]
         assert not different, (wanted[different[0]], found.documents[topic][different[0]])
