@@ -19,8 +19,8 @@ from operators.scoring import ModelError
 
 SECONDS = 20.0
 """For one model: parsing, a session, its golden rows."""
-START_SECONDS = 30.0
-"""For the child to come up."""
+START_SECONDS = 120.0
+"""For the child to come up: it reads no model yet, so only a busy machine makes it late, and a job that starts makes one."""
 MEMORY_BYTES = 3 << 30
 """Address space of the child."""
 

@@ -13,7 +13,8 @@ from operators.scoring import ModelError, Scorer
 from schemas.manifest import Manifest
 
 PATIENCE_SECONDS = 30.0
-"""How long events wait for a version, from when it was first asked for."""
+"""How long events wait for a version, from when the first of them does: what a job does before that, as it starts, takes
+nothing of it."""
 KEPT = 4
 """Versions of one model that stay loaded: the one in force, its challenger, and those used last."""
 
@@ -22,44 +23,26 @@ Around = Callable[[], AbstractContextManager[None]]
 
 
 class _Loading:
-    """One version on its way: a thread that ends with a scorer or with why there is none."""
+    """One version on its way: it ends with a scorer or with why there is none."""
 
-    def __init__(
-        self, registry: Registry, name: str, version: int, inspect: Inspect, around: Around, deadline: float
-    ) -> None:
-        self.deadline = deadline
+    def __init__(self, name: str, version: int) -> None:
+        self.name, self.version = name, version
+        self.deadline: float | None = None
+        """When waiting for it ends; None until somebody waits."""
         self.used = 0
         self.scorer: Scorer | None = None
         self.refused: str | None = None
         self.done = threading.Event()
-        threading.Thread(
-            target=self._load,
-            args=(registry, name, version, inspect, around),
-            name=f"load {name}@{version}",
-            daemon=True,
-        ).start()
 
-    def _load(self, registry: Registry, name: str, version: int, inspect: Inspect, around: Around) -> None:
-        try:
-            with around():
-                stored = registry.load(name, version)
-                fault = inspect([stored])[0]
-                if fault is None:
-                    scorer = OnnxScorer(stored)
-                    fault = golden_fault(scorer)
-                    self.scorer = scorer if fault is None else None
-            self.refused = fault
-        except ModelError as error:
-            self.refused = str(error)
-        except Exception as error:  # a thread that dies silently would leave events waiting
-            self.refused = f"loading it failed: {type(error).__name__}: {error}"
-        finally:
-            self.done.set()
+    def end(self, scorer: Scorer | None, refused: str | None) -> None:
+        self.scorer, self.refused = (scorer, None) if refused is None else (None, refused)
+        self.done.set()
 
 
 class Shelf:
-    """A `Catalog` and `Scorers` over a registry. Loading begins when a manifest is first asked for, in a thread of its own
-    inside `around()`."""
+    """A `Catalog` and `Scorers` over a registry. Loading begins when a manifest is first asked for, in a thread beside, inside
+    `around()`. It takes all that were asked for meanwhile together: one process checks them, not one for each at a time
+    when a job that starts needs every core."""
 
     def __init__(
         self,
@@ -76,6 +59,9 @@ class Shelf:
         self._around = around
         self._clock = clock
         self._loadings: dict[tuple[str, int], _Loading] = {}
+        self._asked: list[_Loading] = []
+        """Those that nobody has begun to load."""
+        self._at_work = False
         self._told: set[tuple[str, int, str]] = set()
         self._uses = 0
         self._lock = threading.Lock()
@@ -95,6 +81,8 @@ class Shelf:
 
     def settle(self, name: str, version: int) -> str | None:
         loading = self._loading(name, version)
+        if loading.deadline is None:
+            loading.deadline = self._clock() + self._patience
         loading.done.wait(max(0.0, loading.deadline - self._clock()))
         return loading.refused if loading.done.is_set() else None
 
@@ -109,12 +97,46 @@ class Shelf:
         with self._lock:
             found = self._loadings.get(key)
             if found is None:
-                deadline = self._clock() + self._patience
-                found = _Loading(self.registry, name, version, self._inspect, self._around, deadline)
-                self._loadings[key] = found
+                found = self._loadings[key] = _Loading(name, version)
                 self._touch(found)
                 self._forget(name)
+                self._asked.append(found)
+                if not self._at_work:
+                    self._at_work = True
+                    threading.Thread(target=self._work, name="load models", daemon=True).start()
             return found
+
+    def _work(self) -> None:
+        """Loads what is asked for until nothing is."""
+        with self._around():
+            while loadings := self._taken():
+                try:
+                    self._load(loadings)
+                except Exception as error:  # a thread that dies silently would leave events waiting
+                    for loading in loadings:
+                        if not loading.done.is_set():
+                            loading.end(None, f"loading it failed: {type(error).__name__}: {error}")
+
+    def _taken(self) -> list[_Loading]:
+        with self._lock:
+            taken, self._asked = self._asked, []
+            self._at_work = bool(taken)
+            return taken
+
+    def _load(self, loadings: list[_Loading]) -> None:
+        read = []
+        for loading in loadings:
+            try:
+                read.append((loading, self.registry.load(loading.name, loading.version)))
+            except ModelError as error:
+                loading.end(None, str(error))
+        faults = self._inspect([stored for _, stored in read]) if read else []
+        for (loading, stored), fault in zip(read, faults, strict=True):
+            try:
+                scorer = OnnxScorer(stored) if fault is None else None
+                loading.end(scorer, fault if scorer is None else golden_fault(scorer))
+            except ModelError as error:
+                loading.end(None, str(error))
 
     def _touch(self, loading: _Loading) -> None:
         self._uses += 1

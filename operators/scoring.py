@@ -71,7 +71,7 @@ class Scorers(Protocol):
         """The scorer of a version, None where it is not there yet or was refused. Never waits."""
 
     def settle(self, name: str, version: int) -> str | None:
-        """Waits for a version, up to 30 seconds since it was first asked for and not at all later, and says why it was
+        """Waits for a version, up to 30 seconds since it was first waited for and not at all later, and says why it was
         refused; None where it is ready, or still not.
         """
 

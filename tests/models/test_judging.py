@@ -115,7 +115,7 @@ def test_what_a_job_puts_around_threads_is_around_the_one_that_loads(world: Worl
     world.shelf = Shelf(world.registry, inspect=trusting, around=around)
     world.shelf.manifest("fraud", 1)
     assert world.shelf.settle("fraud", 1) is None
-    assert seen == ["load fraud@1", "loaded"]
+    assert seen == ["load models", "loaded"]
 
 
 @pytest.mark.parametrize("broken", ["raises", "one row"])

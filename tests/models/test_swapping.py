@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
 
 from models.registry import StoredModel
+from models.shelf import Shelf
 from operators.model_gate import settle_models
 from operators.timeline import Timeline, TimelineError
 from tests.judge.worlds import HOUR, NOON, compile_document, record, rule
@@ -223,6 +225,50 @@ def test_a_version_that_comes_in_time_is_waited_for(tmp_path: Path) -> None:
     line = world.timeline()
     line.offer(swap(2), NOON)
     assert versions(world.judge(line, [600.0])) == [2]
+
+
+def test_patience_begins_with_the_first_event_that_waits(tmp_path: Path) -> None:
+    """A job that starts on a busy machine is slow to get there, and its models are as slow."""
+    world = world_of(tmp_path, -4.0)
+    gate, clock = threading.Event(), [0.0]
+
+    def slow(models: Sequence[StoredModel]) -> list[str | None]:
+        gate.wait(20)
+        return trusting(models)
+
+    shelf = Shelf(world.registry, inspect=slow, patience_seconds=30.0, clock=lambda: clock[0])
+    shelf.manifest("fraud", 1)
+    clock[0] = 100.0
+    threading.Timer(0.2, gate.set).start()
+    assert shelf.settle("fraud", 1) is None
+    assert shelf.ready("fraud", 1) is not None
+
+
+def test_versions_that_are_asked_for_meanwhile_are_checked_together_and_one_that_is_bad_harms_no_other(
+    tmp_path: Path,
+) -> None:
+    world = world_of(tmp_path, -4.0, -4.0, -4.0, -4.0)
+    gate = threading.Event()
+    together: list[list[int]] = []
+
+    def slow(models: Sequence[StoredModel]) -> list[str | None]:
+        together.append([one.manifest.version for one in models])
+        gate.wait(20)
+        return ["it is broken" if one.manifest.version == 3 else None for one in models]
+
+    shelf = Shelf(world.registry, inspect=slow)
+    shelf.manifest("fraud", 1)
+    while not together:
+        sleep(0.01)
+    for version in (2, 3, 4):
+        shelf.manifest("fraud", version)
+    (world.root / "fraud" / "2" / "model.onnx").unlink()
+    gate.set()
+    refused = [shelf.settle("fraud", version) for version in (1, 2, 3, 4)]
+    assert together == [[1], [3, 4]]
+    assert (refused[0], refused[2], refused[3]) == (None, "it is broken", None)
+    assert refused[1] is not None and "model.onnx" in refused[1]
+    assert [shelf.ready("fraud", version) is not None for version in (1, 2, 3, 4)] == [True, False, False, True]
 
 
 def test_a_version_that_fails_after_events_were_judged_keeps_its_rules_in_shadow(tmp_path: Path) -> None:
