@@ -35,7 +35,7 @@ class _Loading:
         self.done = threading.Event()
 
     def end(self, scorer: Scorer | None, refused: str | None) -> None:
-        self.scorer, self.refused = (scorer, None) if refused is None else (None, refused)
+        self.scorer, self.refused = scorer, refused
         self.done.set()
 
 
@@ -115,7 +115,7 @@ class Shelf:
                 except Exception as error:  # a thread that dies silently would leave events waiting
                     for loading in loadings:
                         if not loading.done.is_set():
-                            loading.end(None, f"loading it failed: {type(error).__name__}: {error}")
+                            loading.end(None, _failed(error))
 
     def _taken(self) -> list[_Loading]:
         with self._lock:
@@ -132,11 +132,7 @@ class Shelf:
                 loading.end(None, str(error))
         faults = self._inspect([stored for _, stored in read]) if read else []
         for (loading, stored), fault in zip(read, faults, strict=True):
-            try:
-                scorer = OnnxScorer(stored) if fault is None else None
-                loading.end(scorer, fault if scorer is None else golden_fault(scorer))
-            except ModelError as error:
-                loading.end(None, str(error))
+            loading.end(*(_made(stored) if fault is None else (None, fault)))
 
     def _touch(self, loading: _Loading) -> None:
         self._uses += 1
@@ -147,3 +143,19 @@ class Shelf:
         mine = sorted((loading.used, key) for key, loading in self._loadings.items() if key[0] == name)
         for _, key in mine[:-KEPT]:
             del self._loadings[key]
+
+
+def _made(stored: StoredModel) -> tuple[Scorer | None, str | None]:
+    """The scorer of a version that was found sound, or why there is none: whatever it raises, others go on."""
+    try:
+        scorer = OnnxScorer(stored)
+        fault = golden_fault(scorer)
+    except ModelError as error:
+        return None, str(error)
+    except Exception as error:
+        return None, _failed(error)
+    return (scorer, None) if fault is None else (None, fault)
+
+
+def _failed(error: Exception) -> str:
+    return f"loading it failed: {type(error).__name__}: {error}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from models.onnx_scorer import OnnxScorer
 from models.registry import StoredModel
 from models.shelf import Shelf
 from operators.model_gate import settle_models
@@ -245,9 +246,9 @@ def test_patience_begins_with_the_first_event_that_waits(tmp_path: Path) -> None
 
 
 def test_versions_that_are_asked_for_meanwhile_are_checked_together_and_one_that_is_bad_harms_no_other(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = world_of(tmp_path, -4.0, -4.0, -4.0, -4.0)
+    world = world_of(tmp_path, -4.0, -4.0, -4.0, -4.0, -4.0)
     gate = threading.Event()
     together: list[list[int]] = []
 
@@ -256,19 +257,26 @@ def test_versions_that_are_asked_for_meanwhile_are_checked_together_and_one_that
         gate.wait(20)
         return ["it is broken" if one.manifest.version == 3 else None for one in models]
 
+    def scorer(stored: StoredModel) -> OnnxScorer:
+        if stored.manifest.version == 4:
+            raise RuntimeError("no memory left")
+        return OnnxScorer(stored)
+
+    monkeypatch.setattr("models.shelf.OnnxScorer", scorer)
     shelf = Shelf(world.registry, inspect=slow)
     shelf.manifest("fraud", 1)
     while not together:
         sleep(0.01)
-    for version in (2, 3, 4):
+    for version in (2, 3, 4, 5):
         shelf.manifest("fraud", version)
     (world.root / "fraud" / "2" / "model.onnx").unlink()
     gate.set()
-    refused = [shelf.settle("fraud", version) for version in (1, 2, 3, 4)]
-    assert together == [[1], [3, 4]]
-    assert (refused[0], refused[2], refused[3]) == (None, "it is broken", None)
-    assert refused[1] is not None and "model.onnx" in refused[1]
-    assert [shelf.ready("fraud", version) is not None for version in (1, 2, 3, 4)] == [True, False, False, True]
+    refused = {version: shelf.settle("fraud", version) for version in (2, 3, 4, 5)}
+    assert together == [[1], [3, 4, 5]]
+    missing = refused.pop(2)
+    assert missing is not None and "model.onnx" in missing
+    assert refused == {3: "it is broken", 4: "loading it failed: RuntimeError: no memory left", 5: None}
+    assert [shelf.ready("fraud", version) is not None for version in (2, 3, 4, 5)] == [False, False, False, True]
 
 
 def test_a_version_that_fails_after_events_were_judged_keeps_its_rules_in_shadow(tmp_path: Path) -> None:
