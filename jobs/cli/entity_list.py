@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -114,10 +115,19 @@ def show(
         table.add_row(*("".join(c if c.isprintable() else "\ufffd" for c in cell) for cell in cells))
     if wanted:
         Console(highlight=False, markup=False, soft_wrap=True).print(table)
-    hint = did_you_mean(name, known) if name not in known else None
-    print(f"{len(wanted):,} on list {name}" + (f"; {hint}" if hint else ""))
+    print(f"{len(wanted):,} on list {name}" + ("" if name in known else _unknown(name, known)))
     if entities and not wanted:
         raise typer.Exit(1)
+
+
+def _unknown(name: str, known: Mapping[str, object]) -> str:
+    """What is said beside of a list that the topic has no record of."""
+    hint = did_you_mean(name, known)
+    if hint:
+        return f"; {hint}"
+    return ", which the topic has no record of" + (
+        f"; it has records of {', '.join(sorted(known)[:5])}" if known else ""
+    )
 
 
 def _members(lists: str, properties: ClientProperties | None) -> dict[str, dict[str, Member]]:

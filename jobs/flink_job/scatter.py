@@ -16,13 +16,13 @@ from jobs.flink_job.gather import Gather
 from jobs.flink_job.meters import Meters
 from jobs.flink_job.packets import PAYLOAD, Asked, Events, Share, Shares, Sighted, Stretches, Waiting, packed
 from jobs.flink_job.records import RECORDS, WAITING, key_of, rows
-from jobs.flink_job.shards import shards_at, subtask_of
+from jobs.flink_job.shards import by_subtask, shards_at
 from operators.documents import Json, dead_letter
 from operators.failing import Mask
 from operators.plan import Program
 from operators.repeats import repeated_id
 from operators.scatter import Hashes, Part, scatter
-from operators.shards import SHARDS, shards_of, split
+from operators.shards import shards_of
 from operators.stamp import Stamped
 
 
@@ -133,5 +133,4 @@ def subtasks_of(part: Part, parallelism: int) -> list[tuple[int, Any]]:
     """The rows for each subtask of observe that has some of their shards."""
     if parallelism == 1 or not len(part):
         return [(0, np.arange(len(part)))] if len(part) else []
-    subtasks = np.array([subtask_of(shard, parallelism) for shard in range(SHARDS)])
-    return list(split(subtasks[shards_of(part.keys)], parallelism))
+    return list(by_subtask(shards_of(part.keys), parallelism))

@@ -4,11 +4,15 @@ Flink sends a key to the key group `murmur(hash(key)) mod max parallelism`, and 
 taken as they come would leave some subtasks with twice the shards of others.
 """
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 
-from operators.shards import SHARDS
+from operators.shards import SHARDS, split
+
+Shards = npt.NDArray[np.int64]
 
 ID_SHARDS = 8
 """Of the memory of ids. Part of the state as well."""
@@ -33,6 +37,12 @@ def shard_names(kind: str, shards: int = SHARDS) -> tuple[str, ...]:
 def subtask_of(shard: int, parallelism: int, shards: int = SHARDS) -> int:
     """The subtask that has one of so many shards, as Flink assigns ranges of key groups."""
     return (shard * MAX_PARALLELISM // shards) * parallelism // MAX_PARALLELISM
+
+
+def by_subtask(shards: Shards, parallelism: int, of: int = SHARDS) -> Iterator[tuple[int, Shards]]:
+    """The rows that each subtask has, in their order; `shards` are those that the rows belong to, out of so many."""
+    subtasks = np.array([subtask_of(shard, parallelism, of) for shard in range(of)])
+    return split(subtasks[shards], parallelism)
 
 
 @cache

@@ -28,13 +28,13 @@ from jobs.flink_job.packets import PAYLOAD, Arrived, Events, IdShare, Stretches,
 from jobs.flink_job.programs import Programs
 from jobs.flink_job.python_threads import python_threads
 from jobs.flink_job.records import STAMPED, status_rows
-from jobs.flink_job.shards import ID_SHARDS, lane_name, shards_at, subtask_of
+from jobs.flink_job.shards import ID_SHARDS, by_subtask, lane_name, shards_at
 from operators.ages import NEVER, Ages
 from operators.batch import Batch, DeadRecord
 from operators.documents import Json, dead_letter
 from operators.model_gate import settle_models
 from operators.repeats import RECORD_HASH, id_hashes
-from operators.shards import split, spread
+from operators.shards import spread
 from operators.stamp import Stamped, stamp
 from operators.timeline import Timeline
 
@@ -208,10 +208,9 @@ def id_shares(lane: str, sequence: int, stretches: list[Stamped], parallelism: i
     if not ids:
         return []
     hashes, known = np.concatenate(ids), np.concatenate(records)
-    subtasks = np.array([subtask_of(shard, parallelism, ID_SHARDS) for shard in range(ID_SHARDS)])
     return [
         (shards_at("ids", subtask, parallelism, ID_SHARDS)[0], IdShare(lane, sequence, at, hashes[at], known[at]))
-        for subtask, at in split(subtasks[spread(hashes, ID_SHARDS)], parallelism)
+        for subtask, at in by_subtask(spread(hashes, ID_SHARDS), parallelism, ID_SHARDS)
     ]
 
 

@@ -176,6 +176,8 @@ def test_lists_change_while_the_job_runs(broker: Broker, prefix: str, tmp_path: 
             "these, and its status topic says so: list_rejected\n"
         )
         assert run_command("list", "show", "vio", "--lists", lists).out.endswith("0 on list vio; did you mean `vip`?\n")
+        other = run_command("list", "show", "blocked", "--lists", lists)
+        assert other.out.endswith("0 on list blocked, which the topic has no record of; it has records of vip, vipp\n")
         over = run_command("list", "add", "vip", "u9", "--lists", lists, "--until", "2020-12-31T00:00:00Z")
         assert over.status == 2 and over.err.endswith(
             "error: --until 2020-12-31T00:00:00Z is over: name a later time, or take them off with: watchgate list remove\n"
