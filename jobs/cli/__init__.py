@@ -51,12 +51,12 @@ def application(arguments: Sequence[str]) -> typer.Typer:
         rich_markup_mode="markdown",
         pretty_exceptions_enable=False,
     )
-    app.callback()(watchgate)
+    app.callback(epilog="Begin with: `watchgate demo`. Examples: `watchgate COMMAND --help`")(watchgate)
     asked = [arguments[0]] if arguments and arguments[0] in _COMMANDS else _COMMANDS
     for name in asked:
         file = import_module(f"jobs.cli.{_COMMANDS[name]}")
         if hasattr(file, "app"):
-            app.add_typer(file.app, name=name)
+            app.add_typer(file.app, name=name, epilog=f"Examples: `watchgate {name} COMMAND --help`")
         else:
             app.command(name, epilog=file.EXAMPLE)(file.command)
     return app

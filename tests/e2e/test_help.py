@@ -33,6 +33,14 @@ def test_help_ends_with_an_example_of_the_command(words: tuple[str, ...]) -> Non
     assert found and example.startswith(f"watchgate {' '.join(words)}"), done.out
 
 
+@pytest.mark.parametrize("group", sorted({words[:-1] for words in COMMANDS}), ids=" ".join)
+def test_help_of_a_group_says_where_the_examples_are(group: tuple[str, ...]) -> None:
+    done = run_command(*group, "--help")
+    assert done.status == 0 and done.out.rstrip().endswith(
+        f"Examples: {' '.join(('watchgate', *group))} COMMAND --help"
+    )
+
+
 def test_there_are_as_many_commands_as_the_documentation_has() -> None:
     assert {words[0] for words in COMMANDS} == {
         *("run", "features", "train", "rules", "mode", "publish", "list", "entity", "models", "schema", "demo"),
