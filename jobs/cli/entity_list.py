@@ -65,7 +65,7 @@ def add(
     given, before = _write(name, entities, file, lists, orjson.dumps(value), client_properties)
     print(f"{len(given):,} on list {name}" + (f" until {value['until']}" if until else ""))
     if name not in before:
-        others = f" (there are records of {', '.join(sorted(before)[:5])})" if before else ""
+        others = f" (there are {_records_of(before)})" if before else ""
         print(
             f"note: list {name} had no record yet{others}; a job whose policy has no list of that name refuses these, and its "
             "status topic says so: list_rejected",
@@ -125,9 +125,13 @@ def _unknown(name: str, known: Mapping[str, object]) -> str:
     hint = did_you_mean(name, known)
     if hint:
         return f"; {hint}"
-    return ", which the topic has no record of" + (
-        f"; it has records of {', '.join(sorted(known)[:5])}" if known else ""
-    )
+    others = f"; it has {_records_of(known)}" if known else ""
+    return f", which the topic has no record of{others}"
+
+
+def _records_of(known: Mapping[str, object]) -> str:
+    """Some of the lists that the topic has records of."""
+    return f"records of {', '.join(sorted(known)[:5])}"
 
 
 def _members(lists: str, properties: ClientProperties | None) -> dict[str, dict[str, Member]]:

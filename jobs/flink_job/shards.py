@@ -12,8 +12,6 @@ import numpy.typing as npt
 
 from operators.shards import SHARDS, split
 
-Shards = npt.NDArray[np.int64]
-
 ID_SHARDS = 8
 """Of the memory of ids. Part of the state as well."""
 MAX_PARALLELISM = 128
@@ -39,7 +37,9 @@ def subtask_of(shard: int, parallelism: int, shards: int = SHARDS) -> int:
     return (shard * MAX_PARALLELISM // shards) * parallelism // MAX_PARALLELISM
 
 
-def by_subtask(shards: Shards, parallelism: int, of: int = SHARDS) -> Iterator[tuple[int, Shards]]:
+def by_subtask(
+    shards: npt.NDArray[np.int64], parallelism: int, of: int = SHARDS
+) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
     """The rows that each subtask has, in their order; `shards` are those that the rows belong to, out of so many."""
     subtasks = np.array([subtask_of(shard, parallelism, of) for shard in range(of)])
     return split(subtasks[shards], parallelism)

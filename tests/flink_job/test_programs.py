@@ -12,7 +12,7 @@ from jobs.policies import Policies
 
 
 def test_operators_that_start_together_load_a_model_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twelve times the models of a policy, each checked in a child process, took longer than events wait for them."""
+    """Nine times the models of a policy, each checked in a child process, took longer than events wait for them."""
     made = []
 
     def over(registry: Path | None, around: object) -> Policies:
